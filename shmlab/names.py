@@ -3,8 +3,8 @@
 Every object the lab creates is called ``/shmlab-<uid>-<session>-<word>``. The prefix *is* the registration:
 whoever cleans up after a session (the supervisor, ``shmlab clean``) removes what carries its prefix, so an
 object is on record before it exists and no crash between creating and registering can leak it. A *session*
-is one notebook kernel, or one script, with every process it launched; its token travels to them in the
-environment variable ``SHMLAB_SESSION``, by which their processes are found.
+is one notebook kernel, or one script, with every process it launched; its token travels to them, and to
+nobody else, in the environment variable ``SHMLAB_SESSION``, by which they are found.
 
 Imported by everything above; imports nothing of ours. Creates no object and starts no process.
 """
@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_NAME = 30
 """Longest name in characters, slash included: macOS allows 31 (PSHMNAMLEN)."""
@@ -32,16 +33,16 @@ class Owned:
     word: str
 
 
+@lru_cache(maxsize=1)
 def session() -> str:
-    """Return this process's session token: inherited, or drawn now and passed on to every child."""
-    token = os.environ.get(SESSION_VARIABLE, "")
-    if not re.fullmatch(r"[a-z2-9]{4}", token):
-        token = os.environ[SESSION_VARIABLE] = new_session()
-    return token
+    """Return this process's session token: its parent's when the lab launched it, else one drawn now.
 
-
-def new_session() -> str:
-    """Draw a token: four characters, 923,521 possibilities, none that is easily misread for another."""
+    A drawn token has four characters: 923,521 possibilities, none that is easily misread for another. It is
+    not put into this process's own environment: a second notebook server started from here is not ours.
+    """
+    inherited = os.environ.get(SESSION_VARIABLE, "")
+    if re.fullmatch(r"[a-z2-9]{4}", inherited):
+        return inherited
     return "".join(secrets.choice(_ALPHABET) for _ in range(4))
 
 

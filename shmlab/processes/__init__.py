@@ -1,0 +1,31 @@
+"""Processes: start one, step it, let it run, pause it, wait for it, stop it; and leave nothing behind.
+
+``process`` holds the process itself, ``outcome`` how one ends, ``board`` where it says what it's doing,
+``worker`` what a Python one runs, ``output`` what it prints, ``session`` who owns it all, ``supervisor`` who
+cleans up when the notebook's kernel is gone, and ``sweep`` how that is done. The names are loaded when they
+are asked for, because a worker imports this package on its way to :mod:`shmlab.processes.worker`.
+"""
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_HOMES = {
+    "Outcome": "outcome",
+    "Process": "process",
+    "Shared": "process",
+    "State": "process",
+    "cleanup": "session",
+    "own_name": "session",
+    "start": "process",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> "Any":
+    if name not in _HOMES:
+        raise AttributeError(f"module 'shmlab.processes' has no attribute {name!r}")
+    return getattr(import_module(f"shmlab.processes.{_HOMES[name]}"), name)

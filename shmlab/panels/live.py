@@ -1,0 +1,204 @@
+"""What the live views have in common: an object watched by name, a frame loop, a static picture, a sentence.
+
+A view says in words when there is nothing to see (no such object yet, size 0, no permission), and starts to show
+it by itself when there is. Beside the widget it leaves a PNG and one sentence, so that a stored notebook, an HTML
+export and a code-hosting page show something true. What is drawn, and how, stands in :mod:`shmlab.panels.grid`
+and :mod:`shmlab.panels.plot`, which subclass :class:`LiveView`.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+from shmlab import figures, observe
+from shmlab.panels.frames import FrameLoop
+
+HERE = Path(__file__).parent
+
+DRAWING = threading.Lock()
+"""Held while matplotlib draws: it's made for one thread, and frames are drawn on another than pictures."""
+
+
+def front_end(*names: str) -> str:
+    """Return the JavaScript of a view: the files *names* of this folder, one after the other."""
+    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at an object found: a sample of its bytes, or the sentence that says why there is none."""
+
+    sample: observe.Sample | None
+    allocated: int = 0
+    problem: str = ""
+
+
+class LiveView(anywidget.AnyWidget):
+    """A live view of the object called *name*; subclasses say what to sample and how to draw it.
+
+    Frames are sent while the view is on screen. :meth:`stop` freezes it, :meth:`start` goes on; ``close`` removes
+    it. An interrupted cell freezes it too.
+    """
+
+    _css = (HERE / "live.css").read_text(encoding="utf-8")
+
+    def __init__(self, name: str, rate: float = 60.0) -> None:
+        if not isinstance(name, str) or not name.strip("/"):
+            raise ValueError(f"{name!r} isn't the name of an object: give one like '/mymem'")
+        self.name = name
+        self._sampler: observe.Sampler | None = None
+        self._existed = False
+        self._last: Look | None = None
+        super().__init__()
+        self.loop = FrameLoop(
+            self._tick, rate, refresh=self._forget, alive=lambda: self.comm is not None, over=self._over
+        )
+        """The frame loop that sends the frames."""
+        self.on_msg(self._received)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def running(self) -> bool:
+        """Whether frames are being sent (they are only while somebody looks)."""
+        return self.loop.running
+
+    @property
+    def sentence(self) -> str:
+        """What the view shows right now, in one sentence."""
+        return self._sentence(self._look())
+
+    def start(self) -> None:
+        """Show live again after :meth:`stop`, an interrupt or an error."""
+        self.loop.start()
+
+    def stop(self) -> None:
+        """Send no more frames; the last one stays on screen. May be called twice."""
+        self.loop.stop()
+
+    def close(self) -> None:
+        """End the frames and remove the view from the page. May be called twice."""
+        super().close()
+        if loop := self.__dict__.get("loop"):
+            loop.stop()
+
+    def picture(self) -> None:
+        """Display what there is now as a picture that stays, and one sentence below it."""
+        from IPython.display import display
+
+        bundle, metadata = self._still()
+        display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        if "image/png" in bundle:
+            display({"text/plain": bundle["text/plain"]}, raw=True)  # type: ignore[no-untyped-call]
+
+    # --- for subclasses ----------------------------------------------------------------------------------
+
+    def _sample(self, sampler: observe.Sampler) -> observe.Sample:
+        raise NotImplementedError
+
+    def _frame(self, look: Look) -> tuple[dict[str, Any], list[bytes]]:
+        """Return what a frame says and its buffers; *look* has a sample with bytes."""
+        raise NotImplementedError
+
+    def _draw(self, axes: Any, sample: observe.Sample) -> None:
+        """Draw a still picture."""
+        raise NotImplementedError
+
+    def _still_size(self, sample: observe.Sample) -> tuple[int, int]:
+        """Return width and height of the still picture in pixels."""
+        return 900, 400
+
+    def _describe(self, sample: observe.Sample) -> str:
+        raise NotImplementedError
+
+    def _caption(self, look: Look) -> str:
+        assert look.sample is not None
+        return f"{figures.coverage(look.sample)} · {figures.size_text(look.allocated)} allocated"
+
+    # --- looking and sending -----------------------------------------------------------------------------
+
+    def _look(self) -> Look:
+        try:
+            if self._sampler is None:
+                self._sampler = observe.Sampler(self.name)
+            sample, allocated = self._sample(self._sampler), self._sampler.allocated
+        except FileNotFoundError:
+            if self._existed:
+                return Look(
+                    None,
+                    problem=f"{self.name!r} is gone: its name was unlinked. Whoever maps it keeps the bytes.",
+                )
+            return Look(
+                None, problem=f"{self.name!r} doesn't exist yet. It's shown as soon as a process creates it."
+            )
+        except OSError as error:
+            return Look(None, problem=f"{self.name!r} can't be read: {error.strerror}.")
+        self._existed = True
+        if sample.size == 0:
+            return Look(
+                None, problem=f"{self.name!r} exists and has size 0: no bytes until ftruncate gives it some."
+            )
+        if not sample.data:
+            size = figures.size_text(sample.size)
+            return Look(None, problem=f"{self.name!r} has {size}: none at offset {sample.offset}.")
+        return Look(sample, allocated)
+
+    def _sentence(self, look: Look) -> str:
+        return look.problem if look.sample is None else self._describe(look.sample)
+
+    def _tick(self, number: int) -> bool:
+        look = self._look()
+        if look == self._last:
+            return False
+        content: dict[str, Any] = {"title": self.name, "caption": "", "problem": look.problem}
+        buffers: list[bytes] = []
+        if look.sample is not None:
+            more, buffers = self._frame(look)
+            content |= {"caption": self._caption(look)} | more
+        content |= {"sentence": self._sentence(look), "frame": number, "heard": self.loop.acknowledged}
+        self.send(content, buffers)
+        self._last = look
+        return True
+
+    def _forget(self) -> None:
+        self._last = None
+
+    def _over(self, reason: str, error: Exception | None) -> None:
+        says = {
+            "stopped": "Stopped.",
+            "interrupted": "Stopped by an interrupt.",
+            "failed": f"Stopped by an error: {type(error).__name__}: {error}",
+        }
+        if reason in says:
+            self.send({"say": says[reason]})
+
+    def _received(self, _widget: object, content: object, _buffers: object) -> None:
+        if not self.loop.received(content) and isinstance(content, dict) and content.get("again"):
+            self.start()
+
+    # --- the still picture -------------------------------------------------------------------------------
+
+    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        look = self._look()
+        sentence = self._sentence(look)
+        bundle: dict[str, Any] = {"text/plain": sentence}
+        if look.sample is None:
+            return bundle, {}
+        with DRAWING:
+            canvas, axes = figures.figure(*self._still_size(look.sample))
+            self._draw(axes, look.sample)
+            bundle["image/png"] = figures.png(canvas)
+        return bundle, {"image/png": {"alt": sentence}}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle, metadata = self._still()
+        shown = super()._repr_mimebundle_(**kwargs)
+        if shown is None:  # closed: the still picture alone
+            return bundle, metadata
+        self.loop.start()
+        data, more = shown if isinstance(shown, tuple) else (shown, {})
+        return data | bundle, more | metadata

@@ -1,0 +1,83 @@
+"""How a failure looks: an OSError with errno, its text and the object's name, whoever noticed it.
+
+posix_ipc turns errno into exceptions of its own and drops the number; this module turns them back. It
+also holds the checks that must come before posix_ipc is called, because posix_ipc would crash on such a
+name. Imported by the other modules of `shmlab.posix`; no call is made here.
+"""
+
+import errno
+import os
+
+import posix_ipc
+
+INT_MIN, INT_MAX, UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
+
+
+class Descriptor(int):
+    """A file descriptor from `shm_open`: an ordinary int that also remembers which name it was opened by."""
+
+    name: str
+
+
+def check_name(name: str) -> None:
+    """Refuse what posix_ipc dies of: TypeError for a non-string, ValueError for a NUL (FACTS P01).
+
+    Characters that the file system's encoding lacks raise UnicodeEncodeError, a ValueError, for the same
+    reason.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"a name must be a string, not {type(name).__name__}")
+    if "\0" in name:
+        raise ValueError("embedded null character")
+    if not name.isascii():
+        os.fsencode(name)
+
+
+def check_range(value: int, low: int, high: int, what: str) -> None:
+    """Raise OverflowError when the C type of *what* can't hold *value*, which posix_ipc would wrap
+    silently."""
+    if not low <= value <= high:
+        raise OverflowError(f"{what} is {value}, which the C type can't hold")
+
+
+def failure(number: int, name: str | None) -> OSError:
+    """Return the OSError (of the right subclass) for errno *number* on the object called *name*."""
+    if name is None:
+        return OSError(number, os.strerror(number))
+    return OSError(number, os.strerror(number), name)
+
+
+def translated(error: Exception, name: str) -> OSError:
+    """Return what errno was when posix_ipc raised *error*.
+
+    The texts are those of posix_ipc 1.3.2 (src/posix_ipc_module.c). Where it gives two numbers one exception
+    (ENOENT and EINVAL, for sem_unlink) the answer is the one that glibc gives: ENOENT.
+    """
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return failure(error.errno, name)
+    if isinstance(error, posix_ipc.PermissionsError):
+        return failure(errno.EACCES, name)
+    if isinstance(error, posix_ipc.ExistentialError):
+        if "already exists" in text:
+            return failure(errno.EEXIST, name)
+        return failure(errno.ENOENT if text.startswith("No ") else errno.EINVAL, name)
+    if isinstance(error, MemoryError):
+        return failure(errno.ENOMEM, name)
+    if isinstance(error, ValueError):
+        return failure(errno.ENAMETOOLONG if "too long" in text else errno.EINVAL, name)
+    return failure(errno.ENFILE if "system limit" in text else errno.EMFILE, name)
+
+
+def name_of(fd: int) -> str | None:
+    """Return the name of the object that *fd* refers to: "/mymem", a path for any other file, None if
+    unknown."""
+    if isinstance(fd, Descriptor):
+        return fd.name
+    try:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return None
+    if path.endswith(" (deleted)") and not os.path.lexists(path):
+        path = path.removesuffix(" (deleted)")
+    return path.removeprefix("/dev/shm")

@@ -1,0 +1,178 @@
+"""Finding and removing what a session left: its processes, then its objects.
+
+A process belongs to a session when ``SHMLAB_SESSION`` in the environment it was started with says so; that
+holds for whatever it forks, too. An object belongs to it by its name. A session lives as long as somebody
+holds the lock (``flock``) on its board: the kernel drops it when the last holder dies, however it dies, and
+unlike a pid it can't come to mean somebody else.
+
+Used by the supervisor, by :func:`shmlab.cleanup` and by ``shmlab clean``.
+"""
+
+import fcntl
+import os
+import select
+import signal
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from shmlab import names, observe, posix
+
+PATIENCE = 2.0
+"""Seconds that killed processes get to be gone."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something that a session left, and what became of it."""
+
+    kind: str
+    """``"process"``, ``"object"`` or ``"semaphore"``."""
+    name: str
+    """A process's pid and command, or the object's name."""
+    session: str
+    removed: bool
+    reason: str = ""
+    """Why it was left alone, when it was."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass
+class Remains:
+    """What a session has on this machine right now."""
+
+    token: str
+    alive: bool
+    objects: list[observe.ObjectEntry] = field(default_factory=list)
+
+
+def sessions(uid: int) -> list[Remains]:
+    """Return every session of a user that has an object, and whether somebody still works in it."""
+    found: dict[str, Remains] = {}
+    for entry in observe.objects("shmlab-*"):
+        owned = names.parse(entry.name)
+        if owned is not None and owned.uid == uid and entry.uid == uid:
+            found.setdefault(owned.session, Remains(owned.session, False)).objects.append(entry)
+    for remains in found.values():
+        boards = [each.name for each in remains.objects if _is_board(each.name)]
+        remains.alive = any(map(_locked, boards)) if boards else bool(processes_of(remains.token))
+    return list(found.values())
+
+
+def processes_of(token: str, spare: Collection[int] = ()) -> list[int]:
+    """Return the pids of a session's processes: those started with its token in their environment."""
+    mark = f"{names.SESSION_VARIABLE}={token}".encode()
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) in spare:
+            continue
+        with suppress(OSError):
+            environment = Path(f"/proc/{entry}/environ").read_bytes()
+            if mark in environment and mark in environment.split(b"\0"):
+                found.append(int(entry))
+    return found
+
+
+def remove_session(
+    token: str, uid: int, *, spare: Collection[int] = (), dry_run: bool = False
+) -> list[Found]:
+    """Kill a session's processes, then unlink its objects; return what there was.
+
+    *spare* are pids to leave alone: the caller's own. With *dry_run* nothing is touched.
+    """
+    spare = {*spare, os.getpid()}
+    found = _kill_processes(token, spare, dry_run)
+    for entry in observe.objects(f"shmlab-{uid}-{token}-*"):
+        if entry.uid == uid:
+            removed = not dry_run and _unlink(entry)
+            found.append(Found(entry.kind, entry.name, token, removed))
+    return found
+
+
+def clean(uid: int, *, everything: bool = False, dry_run: bool = False) -> list[Found]:
+    """Remove what dead sessions of a user left; with *everything*, what living ones have as well.
+
+    Never touches what isn't the lab's, what is another user's, or an orphan that a process outside its
+    session still uses.
+    """
+    found: list[Found] = []
+    for remains in sessions(uid):
+        if remains.alive and not everything:
+            found += [
+                Found(each.kind, each.name, remains.token, False, "its session is alive")
+                for each in remains.objects
+            ]
+            continue
+        found += _kill_processes(remains.token, {os.getpid()}, dry_run)
+        for entry in remains.objects:
+            users = (
+                []
+                if everything
+                else [each for each in observe.mappers(entry.name) if each.pid != os.getpid()]
+            )
+            if users:
+                reason = f"in use by {users[0].command} ({users[0].pid})"
+                found.append(Found(entry.kind, entry.name, remains.token, False, reason))
+            else:
+                found.append(Found(entry.kind, entry.name, remains.token, not dry_run and _unlink(entry)))
+    return found
+
+
+def _kill_processes(token: str, spare: Collection[int], dry_run: bool) -> list[Found]:
+    """Kill until none is found: a process may have forked while we looked."""
+    found: list[Found] = []
+    deadline = monotonic() + PATIENCE
+    while pids := processes_of(token, spare):
+        waiting = []
+        for pid in pids:
+            if not any(each.name.startswith(f"{pid} ") for each in found):
+                found.append(Found("process", f"{pid} {_command(pid)}", token, not dry_run))
+            if not dry_run:
+                with suppress(OSError):
+                    waiting.append(os.pidfd_open(pid))
+                    signal.pidfd_send_signal(waiting[-1], signal.SIGKILL)
+        for descriptor in waiting:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            poll.poll(max(0.0, deadline - monotonic()) * 1000)
+            os.close(descriptor)
+        if dry_run or monotonic() > deadline:
+            break
+    return found
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return "?"
+
+
+def _unlink(entry: observe.ObjectEntry) -> bool:
+    with suppress(OSError):
+        (posix.sem_unlink if entry.kind == "semaphore" else posix.shm_unlink)(entry.name)
+        return True
+    return False
+
+
+def _is_board(name: str) -> bool:
+    owned = names.parse(name)
+    return owned is not None and owned.word.startswith("board")
+
+
+def _locked(name: str) -> bool:
+    """Whether somebody holds the lock of a board."""
+    try:
+        descriptor = posix.shm_open(name, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

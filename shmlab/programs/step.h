@@ -1,0 +1,183 @@
+/*
+ * step.h: lets the lab step a C program. Include it and call step("...") wherever the scheduler may switch;
+ * call show("name", "%d", name) before it to let the lab show a variable.
+ *
+ * Run from a shell, outside the lab, both do nothing and the program runs as any other.
+ *
+ * The layout of a slot of the board is that of shmlab/processes/board.py; a test compares the two.
+ */
+#ifndef SHMLAB_STEP_H
+#define SHMLAB_STEP_H
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STEP_SLOTS = 64, STEP_SLOT_SIZE = 4096 };
+enum { STEP_PAUSED = 1, STEP_RUNNING = 2 };	/* what the process says of itself */
+enum { STEP_GATED = 0, STEP_FREE = 1 };		/* what the lab asks of it */
+
+struct step_slot {
+	uint32_t magic;
+	uint32_t pid;
+	uint32_t state;
+	uint32_t command;	/* written by the lab */
+	uint64_t step;
+	uint64_t stops;
+	uint64_t interval;	/* nanoseconds; written by the lab */
+	uint32_t sequence;	/* odd while line, label and locals are being written */
+	uint32_t line;
+	uint32_t label_length;
+	char label[76];
+	uint32_t locals_length;
+	char locals[1916];
+	uint32_t error_length;
+	char error[2044];
+};
+
+_Static_assert(sizeof(struct step_slot) == STEP_SLOT_SIZE, "a slot is one page of the board");
+
+static volatile struct step_slot *step_mine;	/* NULL outside the lab */
+static int step_gate = -1, step_event = -1;
+static char step_shown[sizeof ((struct step_slot *)0)->locals];
+static size_t step_shown_length;
+
+static inline void step_publish(uint32_t state, const char *label, int line)
+{
+	size_t length = strnlen(label, sizeof step_mine->label);
+
+	step_mine->sequence |= 1;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	step_mine->line = (uint32_t)line;
+	memcpy((void *)step_mine->label, label, length);
+	step_mine->label_length = (uint32_t)length;
+	memcpy((void *)step_mine->locals, step_shown, step_shown_length);
+	step_mine->locals_length = (uint32_t)step_shown_length;
+	step_mine->state = state;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	step_mine->sequence += 1;
+}
+
+static inline char step_receive(void)
+{
+	char order;
+
+	/* End of file: the lab is gone, and so do we go. */
+	if (read(step_gate, &order, 1) != 1)
+		_exit(1);
+	return order;
+}
+
+static inline int64_t step_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static inline void step_at(const char *label, int line)
+{
+	static int64_t published;
+	char order;
+
+	if (step_mine->command == STEP_FREE) {
+		int64_t now = step_now(), until = now + (int64_t)step_mine->interval;
+
+		if (step_mine->interval > 0 || now - published > 20000000) {
+			published = now;
+			step_publish(STEP_RUNNING, label, line);
+		}
+		while (step_mine->command == STEP_FREE && (now = step_now()) < until) {
+			struct pollfd wait = { .fd = step_gate, .events = POLLIN };
+
+			if (poll(&wait, 1, (int)((until - now) / 1000000) + 1) > 0)
+				step_receive();
+		}
+		if (step_mine->command == STEP_FREE) {
+			step_shown_length = 0;
+			return;
+		}
+	}
+	step_mine->stops += 1;		/* first: whoever sees PAUSED sees this stop in the count */
+	step_publish(STEP_PAUSED, label, line);
+	step_shown_length = 0;
+	(void)!write(step_event, ".", 1);	/* nobody waits for us: no failure of the program's */
+	do
+		order = step_receive();
+	while (order != 's' && !(order == 'r' && step_mine->command == STEP_FREE));
+	step_mine->state = STEP_RUNNING;
+}
+
+/* One step: the scheduler may switch here. */
+#define step(label) step_taken((label), __LINE__)
+
+static inline void step_taken(const char *label, int line)
+{
+	if (step_mine == NULL || step_mine->pid != (uint32_t)getpid())
+		return;		/* outside the lab, or the child of a fork */
+	step_mine->step += 1;
+	step_at(label, line);
+}
+
+/* Let the lab show a variable at the next step: show("value", "%d", value). */
+__attribute__((format(printf, 2, 3), unused))
+static void show(const char *name, const char *format, ...)
+{
+	size_t room = sizeof step_shown - step_shown_length;
+	char *at = step_shown + step_shown_length;
+	va_list arguments;
+	int head, tail;
+
+	if (step_mine == NULL)
+		return;
+	head = snprintf(at, room, "%s\t", name);
+	if (head < 0 || (size_t)head >= room)
+		return;
+	va_start(arguments, format);
+	tail = vsnprintf(at + head, room - (size_t)head, format, arguments);
+	va_end(arguments);
+	if (tail < 0 || (size_t)(head + tail) + 1 >= room)
+		return;
+	at[head + tail] = '\n';
+	step_shown_length += (size_t)(head + tail) + 1;
+}
+
+/* Report why a call failed, as perror(3) does, and end with status 1. */
+__attribute__((noreturn, unused))
+static void die(const char *call)
+{
+	perror(call);
+	exit(1);
+}
+
+__attribute__((constructor))
+static void step_begin(void)
+{
+	const char *where = getenv("SHMLAB_STEP");
+	const struct rlimit no_core = { 0, 0 };
+	int board, slot, program;
+	char *slots;
+
+	if (where == NULL || sscanf(where, "%d,%d,%d,%d,%d", &step_gate, &step_event, &board, &slot, &program) != 5)
+		return;
+	unsetenv("SHMLAB_STEP");	/* a program that this one executes is not stepped */
+	setrlimit(RLIMIT_CORE, &no_core);
+	slots = mmap(NULL, (size_t)STEP_SLOTS * STEP_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, board, 0);
+	close(board);
+	close(program);
+	if (slots == MAP_FAILED)
+		die("step.h: mmap of the board");
+	step_mine = (struct step_slot *)(slots + (size_t)slot * STEP_SLOT_SIZE);
+	step_mine->pid = (uint32_t)getpid();
+	step_at("start", 0);
+}
+
+#endif

@@ -1,0 +1,59 @@
+"""What every test shares: proof that it left nothing behind."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+
+from shmlab import cleanup, names
+
+
+def _table(path: str) -> set[str]:
+    """The keys, ids and owners of a System V table: what says that a row is there, not how it fares."""
+    try:
+        rows = Path(path).read_text().splitlines()[1:]
+    except OSError:
+        return set()
+    return {" ".join(row.split()[:2]) for row in rows}
+
+
+def _children() -> set[str]:
+    """Every process of ours, by /proc: a child of this one, or one that carries its session's token."""
+    mark = f"{names.SESSION_VARIABLE}={names.session()}".encode()
+    found = set()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            parent = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+            marked = mark in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if parent == os.getpid() or marked:
+            found.add(entry)
+    return found
+
+
+def _machine() -> dict[str, set[str]]:
+    """What this process, and nobody else on the machine, can have left there."""
+    prefix = names.prefix().strip("/")
+    return {
+        "/dev/shm": {each for each in os.listdir("/dev/shm") if prefix in each},
+        "System V segments": _table("/proc/sysvipc/shm"),
+        "System V semaphore sets": _table("/proc/sysvipc/sem"),
+        "processes": _children(),
+        "descriptors": set(),
+    }
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves an object, a segment, a semaphore or a process; end the session it began."""
+    before = _machine()
+    yield
+    cleanup()
+    deadline = monotonic() + 2.0
+    while left := {key: now - before[key] for key, now in _machine().items() if now - before[key]}:
+        if monotonic() > deadline:
+            pytest.fail(f"{request.node.name} left behind: {left}")
+        sleep(0.01)
