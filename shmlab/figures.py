@@ -241,6 +241,8 @@ def scalar_dtype(dtype: object) -> "np.dtype[Any]":
     import numpy as np
 
     try:
+        if dtype is None:
+            raise TypeError("numpy takes None for float64")
         found = np.dtype(dtype)  # type: ignore[call-overload]
     except TypeError as error:
         raise ValueError(f"{dtype!r} isn't a numpy dtype: try 'uint8', 'int32' or 'float64'") from error

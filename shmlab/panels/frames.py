@@ -34,6 +34,9 @@ IDLE_RATE = 30.0
 ASK = 5.0
 """Seconds without a word after which a frame is sent though nothing changed: is there anybody?"""
 
+LONG = 0.5
+"""Seconds after which a cell counts as long."""
+
 REPEAT_BUSY = 0.5
 """Seconds after which, while a cell runs, a whole frame is sent again: a view may have come that can't tell us."""
 
@@ -79,7 +82,8 @@ class FrameLoop:
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
         self._views: dict[str, bool] = {}
-        self._busy = False
+        self._busy = self._met = False
+        self._later: threading.Timer | None = None
         self._shell: Any = None
         self._error: Exception | None = None
         self._heard = self._unseen = self._sent = self._changed = self._repeated = 0.0
@@ -145,6 +149,9 @@ class FrameLoop:
                     self._begin()
                 elif "view" in content and self.ended in ("stopped", "interrupted", "failed"):
                     self._once()
+            elif self._thread is None and not self._views:
+                self._deaf()
+            self._met = True
             self._state.notify_all()
         return True
 
@@ -168,6 +175,7 @@ class FrameLoop:
         now = time.monotonic()
         self._heard = self._unseen = self._sent = self._changed = now
         self._repeated = 0.0
+        self._met = False
         self.acknowledged = self.frame
         self._refresh()
         if self._thread is not None:  # told to end, and still there: it goes on instead
@@ -265,6 +273,7 @@ class FrameLoop:
     def _deaf(self) -> None:
         with self._state:
             shell, self._shell = self._shell, None
+            self._no_later()
         if shell is not None:
             for event, callback in (("pre_run_cell", self._cell_begins), ("post_run_cell", self._cell_ends)):
                 with contextlib.suppress(ValueError):
@@ -273,15 +282,31 @@ class FrameLoop:
     def _cell_begins(self, _info: object = None) -> None:
         with self._state:
             self._busy = True
-            # A view that is out of sight now may be scrolled to while the cell runs, and couldn't tell us.
-            if self._thread is None and self.ended == "unseen" and self._views and self._alive():
+            # A view that is out of sight may be scrolled to while a long cell runs, and couldn't tell us.
+            if self._thread is None and self._views:
+                self._no_later()
+                self._later = threading.Timer(LONG, self._cell_is_long)
+                self._later.daemon = True
+                self._later.start()
+
+    def _cell_is_long(self) -> None:
+        with self._state:
+            if self._busy and self._thread is None and self.ended == "unseen" and self._alive():
                 self._begin()
+
+    def _no_later(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
 
     def _cell_ends(self, result: object = None) -> None:
         error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
         with self._state:
             self._busy = False
-            self._unseen = self._sent = time.monotonic()
+            self._no_later()
+            self._sent = time.monotonic()
+            if not self._met:
+                self._unseen = self._sent
             if isinstance(error, KeyboardInterrupt) and self._thread is not None:
                 self.ended = "interrupted"
                 self._halt.set()

@@ -243,6 +243,12 @@ class Process:
         return None if self._popen is None else self._popen.pid
 
     @property
+    def free(self) -> bool:
+        """Whether it was let go (:meth:`run`), rather than gated and stepped, and has not ended."""
+        slot = self._live_slot()
+        return slot is not None and slot.get(board.AT_COMMAND) == board.FREE
+
+    @property
     def output(self) -> str:
         """What it printed, to standard output and error alike: the last 64 KiB."""
         return self._output.text

@@ -93,7 +93,7 @@ def in_c(program: "Callable[..., Any] | Program | str") -> Program:
 
 
 def c_program(name: str, source: str) -> Program:
-    """Return a C program from its text, as a notebook cell holds it. ``#include "step.h"`` finds the lab's."""
+    """Return a C program from its text, as a notebook cell holds it; it may ``#include "step.h"``."""
     return Program(name, "C", textwrap.dedent(source).strip("\n") + "\n", f"{name}.c")
 
 

@@ -73,7 +73,9 @@ class Lab:
                 "doNotDisturbMode": True,
             }
         }
-        (folders["CONFIG_DIR"] / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(settings))
+        (folders["CONFIG_DIR"] / "labconfig" / "default_setting_overrides.json").write_text(
+            json.dumps(settings)
+        )
         environment = {key: value for key, value in os.environ.items() if key != names.SESSION_VARIABLE}
         environment |= {f"JUPYTER_{word}": str(folder) for word, folder in folders.items()}
         environment |= {
@@ -101,7 +103,9 @@ class Lab:
         end = time.monotonic() + START
         while time.monotonic() < end:
             if self.process.poll() is not None:
-                raise RuntimeError(f"JupyterLab ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
+                raise RuntimeError(
+                    f"JupyterLab ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}"
+                )
             try:
                 self.api("GET", "status", timeout=1)
                 return
@@ -132,6 +136,7 @@ class Notebook:
 
     def __init__(self, lab: Lab, page: Any, path: str) -> None:
         self.lab, self.page, self.path = lab, page, path
+        self._themed = False
         self.console: list[str] = []
         """What the page's console had to say: errors only."""
         page.on("console", lambda message: message.type == "error" and self.console.append(message.text))
@@ -140,7 +145,9 @@ class Notebook:
     def open(self) -> "Notebook":
         """Open it and wait until its kernel is idle."""
         self.page.goto(f"{self.lab.url}/lab/tree/{self.path}?reset&token={self.lab.token}")
-        self.page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context", timeout=60 * SECONDS)
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell?.currentWidget?.context", timeout=60 * SECONDS
+        )
         self.page.evaluate("() => jupyterapp.shell.currentWidget.context.ready")
         self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.ready")
         self.wait_idle()
@@ -205,12 +212,19 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         """Switch to a theme by its name: "JupyterLab Dark", "JupyterLab Light"."""
-        self.page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
+        self._themed = True
+        self.page.evaluate(
+            "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
+        )
         dark = str("Dark" not in name).lower()
-        self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{dark}'", timeout=10 * SECONDS)
+        self.page.wait_for_function(
+            f"() => document.body.dataset.jpThemeLight === '{dark}'", timeout=10 * SECONDS
+        )
 
     def close(self) -> None:
-        """Close the page, end its kernel and remove its file."""
+        """Close the page, end its kernel and remove its file. The theme is the server's: it goes back to light."""
+        if self._themed:
+            self.theme("JupyterLab Light")
         self.page.context.close()
         for session in self.lab.api("GET", "sessions"):
             if session["path"] == self.path:
@@ -221,7 +235,9 @@ class Notebook:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """A Chromium driven by Playwright."""
-    api = pytest.importorskip("playwright.sync_api", reason="no browser tests without the Python package playwright")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="no browser tests without the Python package playwright"
+    )
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None:
         _missing("Chromium: install the package chromium")

@@ -12,7 +12,7 @@ import pytest
 from shmlab import names
 
 
-def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
+def _until(condition: Callable[[], object], timeout: float = 5.0) -> None:
     """Wait until *condition* holds; fail after *timeout* seconds."""
     end = time.monotonic() + timeout
     while not condition():
@@ -20,9 +20,15 @@ def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait until a condition holds: ``until(lambda: frames)``."""
+    return _until
+
+
 def frame_threads() -> list[str]:
     """Return the names of the frame threads that run."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("shmlab-frames")]
+    return [thread.name for thread in threading.enumerate() if thread.name == "shmlab-frames"]
 
 
 class Thing:
@@ -104,4 +110,4 @@ def browse() -> Iterator[Callable[..., Browser]]:
     yield attach
     for browser in opened:
         browser.view.close()
-    until(lambda: not frame_threads())
+    _until(lambda: not frame_threads())

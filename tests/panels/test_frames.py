@@ -13,14 +13,8 @@ from IPython.core.events import EventManager, available_events
 from shmlab.panels import frames
 from shmlab.panels.frames import FrameLoop
 
+Until = Callable[..., None]
 SEEN = {"view": "one", "is": "seen"}
-
-
-def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "it didn't happen"
-        time.sleep(0.002)
 
 
 class Panel:
@@ -77,7 +71,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return fake
 
 
-def test_no_thread_until_somebody_looks(panel: Callable[..., Panel]) -> None:
+def test_no_thread_until_somebody_looks(panel: Callable[..., Panel], until: Until) -> None:
     one = panel()
     assert not one.loop.running
     assert one.loop.received(SEEN)
@@ -94,7 +88,7 @@ def test_the_rate_is_kept(panel: Callable[..., Panel]) -> None:
 
 
 def test_frames_are_held_back_until_acknowledged(
-    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(frames, "PATIENCE", 0.3)
     one = panel(answers=False)
@@ -126,7 +120,7 @@ def test_nothing_changes_nothing_is_sent_and_little_is_asked(
 
 
 def test_now_and_then_it_asks_whether_anybody_is_there(
-    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(frames, "ASK", 0.1)
     one = panel()
@@ -135,7 +129,7 @@ def test_now_and_then_it_asks_whether_anybody_is_there(
     until(lambda: one.refreshed > 3)
 
 
-def test_stop_ends_the_thread_and_may_be_called_twice(panel: Callable[..., Panel]) -> None:
+def test_stop_ends_the_thread_and_may_be_called_twice(panel: Callable[..., Panel], until: Until) -> None:
     one = panel()
     one.loop.received(SEEN)
     until(lambda: one.sent)
@@ -157,7 +151,7 @@ def test_a_view_that_comes_after_the_end_gets_one_frame(panel: Callable[..., Pan
     assert not one.loop.running
 
 
-def test_start_goes_on_even_while_the_thread_is_ending(panel: Callable[..., Panel]) -> None:
+def test_start_goes_on_even_while_the_thread_is_ending(panel: Callable[..., Panel], until: Until) -> None:
     one = panel()
     one.loop.received(SEEN)
     until(lambda: one.sent)
@@ -169,7 +163,7 @@ def test_start_goes_on_even_while_the_thread_is_ending(panel: Callable[..., Pane
     assert one.loop.ended == ""
 
 
-def test_a_tick_that_raises_ends_it_once_and_says_so(panel: Callable[..., Panel]) -> None:
+def test_a_tick_that_raises_ends_it_once_and_says_so(panel: Callable[..., Panel], until: Until) -> None:
     one = panel()
     one.error = ValueError("no such thing")
     one.loop.received(SEEN)
@@ -181,7 +175,7 @@ def test_a_tick_that_raises_ends_it_once_and_says_so(panel: Callable[..., Panel]
     until(lambda: one.sent)
 
 
-def test_a_closed_widget_ends_it(panel: Callable[..., Panel]) -> None:
+def test_a_closed_widget_ends_it(panel: Callable[..., Panel], until: Until) -> None:
     alive = threading.Event()
     alive.set()
     one = panel(alive=alive.is_set)
@@ -197,7 +191,7 @@ def test_a_closed_widget_ends_it(panel: Callable[..., Panel]) -> None:
 
 @pytest.mark.parametrize("how", ["hidden", "gone"])
 def test_nobody_looks_so_it_ends_and_begins_again(
-    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, how: str
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, how: str, until: Until
 ) -> None:
     monkeypatch.setattr(frames, "ABSENT", 0.1)
     one = panel()
@@ -222,7 +216,7 @@ def test_one_of_two_views_is_enough(panel: Callable[..., Panel], monkeypatch: py
 
 
 def test_a_page_that_vanished_without_a_word(
-    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(frames, "ABSENT", 0.2)
     monkeypatch.setattr(frames, "PATIENCE", 0.02)
@@ -235,7 +229,7 @@ def test_a_page_that_vanished_without_a_word(
 
 
 def test_while_a_cell_runs_silence_means_nothing(
-    panel: Callable[..., Panel], shell: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    panel: Callable[..., Panel], shell: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(frames, "ABSENT", 0.2)
     one = panel(answers=False)
@@ -248,7 +242,25 @@ def test_while_a_cell_runs_silence_means_nothing(
     assert one.loop.ended == "unseen"
 
 
-def test_an_interrupted_cell_ends_it(panel: Callable[..., Panel], shell: SimpleNamespace) -> None:
+def test_cells_run_one_after_the_other_keep_no_thread_that_nobody_looks_at(
+    panel: Callable[..., Panel], shell: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(frames, "ABSENT", 0.2)
+    one = panel()
+    one.loop.received(SEEN)
+    one.loop.received({"view": "one", "is": "gone"})
+
+    def a_cell_ends_it() -> bool:
+        shell.cell("pre_run_cell")
+        shell.cell("post_run_cell")
+        return not one.loop.running
+
+    until(a_cell_ends_it)
+
+
+def test_an_interrupted_cell_ends_it(
+    panel: Callable[..., Panel], shell: SimpleNamespace, until: Until
+) -> None:
     one = panel()
     one.loop.received(SEEN)
     shell.cell("pre_run_cell")
@@ -264,7 +276,7 @@ def test_an_interrupted_cell_ends_it(panel: Callable[..., Panel], shell: SimpleN
 
 
 def test_a_hidden_view_may_be_scrolled_to_while_a_cell_runs(
-    panel: Callable[..., Panel], shell: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    panel: Callable[..., Panel], shell: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
     monkeypatch.setattr(frames, "ABSENT", 0.05)
     one = panel()
@@ -273,7 +285,12 @@ def test_a_hidden_view_may_be_scrolled_to_while_a_cell_runs(
     until(lambda: not one.loop.running)
     sent = len(one.sent)
     shell.cell("pre_run_cell")
+    shell.cell("post_run_cell")
+    assert not one.loop.running
+    shell.cell("pre_run_cell")
     until(lambda: len(one.sent) > sent)
+    shell.cell("post_run_cell")
+    until(lambda: not one.loop.running)
 
 
 @pytest.mark.parametrize("content", [None, 3, "ack", [], {}, {"again": True}, {"event": "click"}])

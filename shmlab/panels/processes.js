@@ -1,0 +1,158 @@
+// The controls of a set of processes: who they are, where each is in its source, and the buttons that drive them.
+// Put behind frames.js (see live.py). What a click means is decided in the kernel (panel.py); here it's only told.
+
+const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1000, 0]; // steps a second; 0: as fast as it can
+
+/** Make a button that asks the kernel to do something. */
+function button(words, title, pressed) {
+  const node = make("button", words.toLowerCase().split(" ")[0], words);
+  node.type = "button";
+  node.title = title;
+  node.addEventListener("click", pressed);
+  return node;
+}
+
+/** Make the slider; its positions are SPEEDS, because the eye tells 4 from 8 as it tells 250 from 500. */
+function speedSlider(model) {
+  const label = make("label", "speed", "Speed ");
+  const slider = label.appendChild(make("input", ""));
+  const words = label.appendChild(make("output", ""));
+  Object.assign(slider, { type: "range", min: 0, max: SPEEDS.length - 1, step: 1 });
+  const show = () => {
+    const speed = model.get("speed");
+    let nearest = SPEEDS.length - 1;
+    if (speed > 0) {
+      nearest = 0;
+      for (let i = 0; i < SPEEDS.length - 1; i++) {
+        if (Math.abs(Math.log(SPEEDS[i] / speed)) < Math.abs(Math.log(SPEEDS[nearest] / speed))) nearest = i;
+      }
+    }
+    slider.value = nearest;
+    words.textContent = speed > 0 ? `${speed} step${speed === 1 ? "" : "s"} a second` : "full speed";
+    slider.setAttribute("aria-valuetext", words.textContent);
+  };
+  slider.addEventListener("input", () => {
+    model.set("speed", SPEEDS[Number(slider.value)]);
+    model.save_changes();
+    show();
+  });
+  model.on("change:speed", show);
+  show();
+  return { label, end: () => model.off("change:speed", show) };
+}
+
+/** Make the column of one process; returns it with the function that shows a state. */
+function column(listing, send) {
+  const card = make("article", "process");
+  card.style.setProperty("--colour", listing.colour);
+  card.dataset.label = listing.label;
+  const head = card.appendChild(make("header", ""));
+  head.appendChild(make("span", "label", listing.label));
+  head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
+  const step = head.appendChild(
+    button(`Step ${listing.label}`, `Let ${listing.label} take one step`, () => send({ do: "step", label: listing.label })),
+  );
+  const words = card.appendChild(make("p", "state"));
+  words.setAttribute("role", "status");
+  const source = card.appendChild(make("div", "source"));
+  source.tabIndex = 0;
+  source.setAttribute("aria-label", `Source of ${listing.program}`);
+  const lines = listing.source.map((text, index) => {
+    const line = source.appendChild(make("div", "line"));
+    line.appendChild(make("span", "number", String(index + 1)));
+    line.appendChild(make("code", "", text || " "));
+    return line;
+  });
+  const variables = card.appendChild(make("dl", "locals"));
+  const output = card.appendChild(make("pre", "output"));
+  output.hidden = true;
+  if (listing.unavailable) {
+    card.classList.add("unavailable");
+    step.disabled = true;
+    words.textContent = listing.unavailable;
+  }
+  let marked = null;
+
+  function mark(number) {
+    const line = lines[number - 1] ?? null;
+    if (line === marked) return;
+    marked?.classList.remove("current");
+    marked?.removeAttribute("aria-current");
+    marked = line;
+    if (!line) return;
+    line.classList.add("current");
+    line.setAttribute("aria-current", "step");
+    // Only the listing scrolls, never the page under the reader's eyes.
+    const above = line.offsetTop - source.offsetTop;
+    if (above < source.scrollTop || above + line.offsetHeight > source.scrollTop + source.clientHeight) {
+      source.scrollTop = above - source.clientHeight / 2;
+    }
+  }
+
+  function show(state) {
+    if (listing.unavailable) return;
+    card.dataset.kind = state.kind;
+    card.dataset.step = String(state.step);
+    write(words, state.words);
+    mark(state.line);
+    const rows = state.locals.map(([name, text]) => `${name}\u0000${text}`).join("\u0001");
+    if (variables.dataset.rows !== rows) {
+      variables.dataset.rows = rows;
+      variables.replaceChildren();
+      for (const [name, text] of state.locals) {
+        variables.appendChild(make("dt", "", name));
+        variables.appendChild(make("dd", "", text));
+      }
+    }
+    if (output.textContent !== state.output) {
+      output.textContent = state.output;
+      output.hidden = !state.output;
+      output.scrollTop = output.scrollHeight;
+    }
+    step.disabled = state.kind === "ended";
+  }
+
+  return { card, show };
+}
+
+function render({ model, el }) {
+  const root = make("section", "shmlab-live shmlab-processes");
+  root.dataset.lmSuppressShortcuts = "true";
+  const tools = root.appendChild(make("div", "tools"));
+  tools.setAttribute("role", "toolbar");
+  tools.setAttribute("aria-label", "Controls of the processes");
+  const say = root.appendChild(make("div", "say"));
+  say.setAttribute("role", "status");
+  say.hidden = true;
+  const cards = root.appendChild(make("div", "cards"));
+  el.appendChild(root);
+
+  const view = follow(model, root, {
+    paint(content) {
+      content.states.forEach((state, index) => columns[index]?.show(state));
+    },
+    say(words) {
+      say.hidden = !words;
+      write(say, words);
+    },
+  });
+  for (const [words, title] of [
+    ["Start", "Start the processes, or let them go on"],
+    ["Pause", "Stop each after the step it is in"],
+    ["Stop", "End the processes"],
+    ["Reset", "End the processes and be as new"],
+  ]) {
+    tools.appendChild(button(words, title, () => view.send({ do: words.toLowerCase() })));
+  }
+  const slider = speedSlider(model);
+  tools.appendChild(slider.label);
+  const columns = model.get("listings").map((listing) => column(listing, view.send));
+  cards.append(...columns.map(({ card }) => card));
+
+  return () => {
+    slider.end();
+    view.end();
+  };
+}
+
+export default { render };
