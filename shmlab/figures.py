@@ -129,6 +129,21 @@ def png(canvas: "FigureCanvasAgg") -> bytes:
     return stream.getvalue()
 
 
+def stack(pictures: Sequence[bytes]) -> bytes:
+    """Return PNG files as one, each below the one before."""
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(each)).convert("RGB") for each in pictures]
+    whole = Image.new("RGB", (max(each.width for each in images), sum(each.height for each in images)), "white")
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    stream = io.BytesIO()
+    whole.save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
 def _dress(ax: "Axes", title: str, x: str, y: str) -> None:
     ax.set_title(title, fontsize=TYPE + 2, color=INK, loc="left")
     ax.set_xlabel(x, fontsize=TYPE, color=INK)
@@ -180,7 +195,7 @@ def draw_bytes(
         for index in range(count):
             at = (index % columns, index // columns)
             texts.append(ax.text(*at, "", ha="center", va="center", fontsize=size, family="monospace"))
-    _dress(ax, "", "byte in the row", "offset of the row (bytes)")
+    _dress(ax, "", "byte in the row", "row offset (bytes)")
     _label_rows(ax, sample, columns, rows)
     artists = BytesArtists(ax, image, texts, (rows, columns), count, name, notation)
     update_bytes(artists, sample)

@@ -6,6 +6,7 @@ below :mod:`shmlab.panels` knows of widgets.
 
 from shmlab.panels.frames import FrameLoop
 from shmlab.panels.grid import ByteGrid
+from shmlab.panels.panel import Panel
 from shmlab.panels.plot import LivePlot
 
-__all__ = ["ByteGrid", "FrameLoop", "LivePlot"]
+__all__ = ["ByteGrid", "FrameLoop", "LivePlot", "Panel"]

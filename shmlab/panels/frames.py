@@ -26,6 +26,9 @@ says nothing, and waiting longer would freeze the picture just when there is som
 ABSENT = 2.0
 """Seconds without any view, or without a word from any, after which the thread ends."""
 
+SHARE = 0.6
+"""Part of one processor that drawing may take: frames that cost more come more rarely."""
+
 STILL = 1.0
 """Seconds without change after which the loop looks more rarely, ``IDLE_RATE`` times a second."""
 
@@ -228,6 +231,7 @@ class FrameLoop:
                     self._repeated = now
                     self._refresh()
                 look = self._busy or any(self._views.values())
+            began = time.thread_time()
             try:
                 if look and self._tick(self.frame + 1):
                     self.frame += 1
@@ -240,7 +244,8 @@ class FrameLoop:
                 self._say(reason)
                 return
             rate = self.rate if now - self._changed < STILL else min(self.rate, IDLE_RATE)
-            due = max(due + 1 / rate, time.monotonic())
+            spent = time.thread_time() - began
+            due = max(due + 1 / rate, time.monotonic() + spent * (1 / SHARE - 1))
         self._say(reason)
 
     def _may_send(self) -> bool:

@@ -147,15 +147,20 @@ function render({ model, el }) {
     drawn = now;
     const context = canvas.getContext("2d");
     context.setTransform(cell.ratio, 0, 0, cell.ratio, 0, 0);
-    const marked = pointer >= 0 || cursor >= 0; // whose outline may reach into the axes
-    if (theme !== document.body.dataset.jpThemeLight || marked) {
+    if (theme !== document.body.dataset.jpThemeLight) {
       context.clearRect(0, 0, canvas.width, canvas.height);
       axes(context);
       theme = document.body.dataset.jpThemeLight;
     }
+    context.save();
+    context.beginPath();
+    context.rect(cell.left, cell.top, shape.columns * cell.width, shape.rows * cell.height);
+    context.clip(); // the axes beside it stay as they are
+    context.clearRect(0, 0, canvas.width, canvas.height);
     const fading = shape.text ? cells(context, now) : dots(context, now);
     if (cursor >= 0 && document.activeElement === canvas) mark(context, cursor, 3);
     if (pointer >= 0) mark(context, pointer, 2);
+    context.restore();
     read();
     return fading;
   }

@@ -28,7 +28,7 @@ class ByteGrid(LiveView):
     Raises ValueError for arguments that no grid can have.
     """
 
-    _esm = front_end("live.js", "grid.js")
+    _esm = front_end("frames.js", "live.js", "grid.js")
 
     notation = traitlets.Enum(figures.NOTATIONS, default_value="hex").tag(sync=True)
 

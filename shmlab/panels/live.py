@@ -182,17 +182,23 @@ class LiveView(anywidget.AnyWidget):
 
     # --- the still picture -------------------------------------------------------------------------------
 
+    def still(self) -> bytes | None:
+        """Return what there is now as a PNG, or None when there is nothing to see."""
+        look = self._look()
+        return None if look.sample is None else self._png(look.sample)
+
+    def _png(self, sample: observe.Sample) -> bytes:
+        with DRAWING:
+            canvas, axes = figures.figure(*self._still_size(sample))
+            self._draw(axes, sample)
+            return figures.png(canvas)
+
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         look = self._look()
         sentence = self._sentence(look)
-        bundle: dict[str, Any] = {"text/plain": sentence}
         if look.sample is None:
-            return bundle, {}
-        with DRAWING:
-            canvas, axes = figures.figure(*self._still_size(look.sample))
-            self._draw(axes, look.sample)
-            bundle["image/png"] = figures.png(canvas)
-        return bundle, {"image/png": {"alt": sentence}}
+            return {"text/plain": sentence}, {}
+        return {"text/plain": sentence, "image/png": self._png(look.sample)}, {"image/png": {"alt": sentence}}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle, metadata = self._still()

@@ -13,7 +13,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from shmlab import figures
+from shmlab import figures, listings
 from shmlab.palette import PROCESS_COLOURS
 from shmlab.panels.frames import FrameLoop
 from shmlab.panels.live import DRAWING, HERE, LiveView, front_end
@@ -43,7 +43,11 @@ class Controls(anywidget.AnyWidget):
         self._last: object = None
         super().__init__(listings=[_listing(each) for each in processes], speed=speed)
         self.loop = FrameLoop(
-            self._tick, RATE, refresh=self._forget, alive=lambda: self.comm is not None, name="shmlab-controls"
+            self._tick,
+            RATE,
+            refresh=self._forget,
+            alive=lambda: self.comm is not None,
+            name="shmlab-controls",
         )
         self.on_msg(self._received)
 
@@ -103,7 +107,9 @@ class Panel(ipywidgets.VBox):
                 process.label = "ABCDEF"[number % 6]
                 process.colour = PROCESS_COLOURS[number % len(PROCESS_COLOURS)]
         if len({each.label for each in processes}) < len(processes):
-            raise ValueError(f"two processes have the same label: {', '.join(each.label for each in processes)}")
+            raise ValueError(
+                f"two processes have the same label: {', '.join(each.label for each in processes)}"
+            )
         self.processes = processes
         self.views = tuple(views)
         self._on_reset = on_reset
@@ -117,7 +123,10 @@ class Panel(ipywidgets.VBox):
     @property
     def sentence(self) -> str:
         """What the panel shows right now, in words."""
-        told = [f"{each.label} ({each.program.name} in {each.program.language}): {each.state}." for each in self.processes]
+        told = [
+            f"{each.label} ({each.program.name} in {each.program.language}): {each.state}."
+            for each in self.processes
+        ]
         return " ".join([*told, *(view.sentence for view in self.views)])
 
     @property
@@ -180,7 +189,9 @@ class Panel(ipywidgets.VBox):
         for process in self.processes:
             if process.label == label:
                 return process
-        raise ValueError(f"no process {label!r} here: there is {', '.join(each.label for each in self.processes)}")
+        raise ValueError(
+            f"no process {label!r} here: there is {', '.join(each.label for each in self.processes)}"
+        )
 
     def _available(self) -> list[Process]:
         return [each for each in self.processes if not _unavailable(each)]
@@ -204,11 +215,10 @@ class Panel(ipywidgets.VBox):
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         sentence = self.sentence
         with DRAWING:
-            image = figures.draw_panel(
-                [_still_listing(each) for each in self.processes],
-                [view.still_part() for view in self.views],
-            )
-        return {"text/plain": sentence, "image/png": image}, {"image/png": {"alt": sentence}}
+            drawn = listings.draw_listings([_still_listing(each) for each in self.processes])
+            parts = [figures.png(drawn)]
+        parts += [part for view in self.views if (part := view.still()) is not None]
+        return {"text/plain": sentence, "image/png": figures.stack(parts)}, {"image/png": {"alt": sentence}}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle, metadata = self._still()
@@ -259,8 +269,10 @@ def _shown(process: Process) -> dict[str, Any]:
     }
 
 
-def _still_listing(process: Process) -> figures.Listing:
+def _still_listing(process: Process) -> listings.Listing:
     state = process.state
     title = f"{process.label}  {process.program.name} · {process.program.language}"
     words = _unavailable(process) or str(state)
-    return figures.Listing(title, process.colour, words, tuple(process.program.source.splitlines()), state.line)
+    return listings.Listing(
+        title, process.colour, words, tuple(process.program.source.splitlines()), state.line
+    )

@@ -117,7 +117,6 @@ function column(listing, send) {
 
 function render({ model, el }) {
   const root = make("section", "shmlab-live shmlab-processes");
-  root.dataset.lmSuppressShortcuts = "true";
   const tools = root.appendChild(make("div", "tools"));
   tools.setAttribute("role", "toolbar");
   tools.setAttribute("aria-label", "Controls of the processes");
@@ -131,9 +130,14 @@ function render({ model, el }) {
     paint(content) {
       content.states.forEach((state, index) => columns[index]?.show(state));
     },
-    say(words) {
-      say.hidden = !words;
-      write(say, words);
+    arrived(content) {
+      if (content.say === undefined) return;
+      say.hidden = !content.say;
+      write(say, content.say);
+    },
+    lost() {
+      say.hidden = false;
+      write(say, "The kernel that ran these processes is gone, and they with it. Run the cells again from the top.");
     },
   });
   for (const [words, title] of [

@@ -3,7 +3,9 @@
 One shared memory object a session, one slot of 4096 bytes a process. A slot has one writer for each field:
 the process owns everything but ``command`` and ``interval``, which the lab writes. Text that spans several
 bytes is published under a sequence number (odd while it is being written), so a reader never believes half
-an update. The layout is written once more, in C, in ``programs/step.h``; a test compares the two.
+an update. It stands at its gate when it says PAUSED *and* has heard every order that was sent, so nobody is
+deceived who looks between an order and its effect. The layout is written once more, in C, in
+``programs/step.h``; a test compares the two.
 
 Imported by the worker, which must start in milliseconds: the standard library's ``struct`` and nothing else.
 """
@@ -28,7 +30,7 @@ AT_PID = 4  # u32
 AT_STATE = 8  # u32
 AT_COMMAND = 12  # u32, written by the lab
 AT_STEP = 16  # u64: yields so far
-AT_STOPS = 24  # u64: times it has stopped at the gate
+AT_HEARD = 24  # u64: orders it has taken from the gate pipe; RUNNING is stored before this goes up
 AT_INTERVAL = 32  # u64: nanoseconds between two steps when FREE, 0 for full speed; written by the lab
 AT_SEQUENCE = 40  # u32
 AT_LINE = 44  # u32

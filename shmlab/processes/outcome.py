@@ -17,6 +17,9 @@ SIGNAL_WORDS = {
 }
 """The words a shell prints; ``signal.strsignal`` words some of them differently on each system."""
 
+FAULTS = (signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
+"""The signals that faulthandler reports."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -63,10 +66,11 @@ def describe_signal(number: int) -> str:
 
 def outcome_of(returncode: int, *, stopped: bool, error: str, output: str, filename: str) -> Outcome:
     """Return the outcome that a return code (as of subprocess: negative for a signal) and the board tell."""
-    if stopped and returncode < 0:
+    if stopped and returncode == -signal.SIGKILL:
         return Outcome("stopped", signal=-returncode)
     if returncode < 0:
-        return Outcome("killed", signal=-returncode, line=_guilty_line(output, filename))
+        line = _guilty_line(output, filename) if -returncode in FAULTS else None
+        return Outcome("killed", signal=-returncode, line=line)
     if error:
         first, _, traceback = error.partition("\n")
         return Outcome("raised", status=returncode, error=first, traceback=traceback)
@@ -74,6 +78,8 @@ def outcome_of(returncode: int, *, stopped: bool, error: str, output: str, filen
 
 
 def _guilty_line(output: str, filename: str) -> int | None:
-    """Read faulthandler's report, whose most recent call comes first."""
-    found = re.search(rf'File "{re.escape(filename)}", line (\d+)', output)
+    """Read faulthandler's last report, whose most recent call comes first."""
+    _, reported, report = output.rpartition("Fatal Python error: ")
+    thread = report.rpartition("Current thread")[2]
+    found = re.search(rf'File "{re.escape(filename)}", line (\d+)', thread) if reported else None
     return int(found[1]) if found else None

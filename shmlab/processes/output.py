@@ -60,12 +60,12 @@ class _Pump:
     def drop(self, output: Output) -> None:
         """Stop reading: the process is gone, and whoever still holds its pipe is not ours to wait for."""
         with self._lock:
-            for descriptor, each in self._pipes.items():
+            for descriptor, each in list(self._pipes.items()):
                 if each is output:
-                    del self._pipes[descriptor]
-                    os.close(descriptor)
-                    output.ended.set()
-                    break
+                    self._read(descriptor)  # its last words, if we are late
+                    if self._pipes.pop(descriptor, None) is not None:
+                        os.close(descriptor)
+                        output.ended.set()
             if self._wake is not None:
                 os.write(self._wake, b".")
 

@@ -5,11 +5,15 @@ is the process's *state*, and how it ended its *outcome*. Thread-safe: a button 
 process.
 """
 
+import errno
 import fcntl
+import itertools
 import marshal
+import math
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,22 +21,29 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from shmlab import observe
+from shmlab import names, observe
 from shmlab.palette import PROCESS_COLOURS
-from shmlab.processes import board, session
+from shmlab.processes import board, session, sweep
 from shmlab.processes.outcome import Outcome, outcome_of
 from shmlab.processes.output import Output, pump
-from shmlab.programs import Program, as_program, compile_c
+from shmlab.programs import Program, as_program, compile_c, is_plain
 
 LOOK = 0.002
 """Seconds without a sign of life before the kernel is asked what a process waits for."""
 
 FIRST_DESCRIPTOR = 200
 """The lab's descriptors start here in a worker, so that its first shm_open returns 3, as in the textbook."""
+
+LONGEST = 2**62
+"""Nanoseconds between two steps that the slowest run takes: 146 years, which both languages can count."""
+
+PROCESS_VARIABLE = "SHMLAB_PROCESS"
+"""Says in a process's environment, and in that of whatever it forks or executes, which process it is."""
+
+_numbers = itertools.count(1)
 
 BLOCKING_CALLS = {
     "sem_wait",
@@ -83,7 +94,8 @@ class State:
         if self.kind == "paused":
             if self.step == 0:
                 return "paused before its first step"
-            return f'paused after step {self.step} at line {self.line} ("{self.at}")'
+            where = f" at line {self.line}" if self.line else ""
+            return f"paused after step {self.step}{where}" + (f' ("{self.at}")' if self.at else "")
         if self.kind == "running":
             return f"running, {self.step:,} step{'' if self.step == 1 else 's'} so far"
         if self.kind == "blocked":
@@ -126,6 +138,8 @@ class Process:
         self._slot_number = -1
         self._last: board.Slot | None = None
         self._gate = self._event = self._pidfd = -1
+        self._sent = 0
+        self._mark = ""
         self._output = Output()
         self._outcome: Outcome | None = None
         self._stopping = False
@@ -150,14 +164,13 @@ class Process:
         with self._control:
             if self._popen is None:
                 self.start()
-            if (slot := self._live_slot()) is None:
-                return self.state
-            if slot.get(board.AT_COMMAND) == board.FREE:
-                return self.pause(timeout)
-            stops = slot.get64(board.AT_STOPS)
-            if self._is_paused(slot):
-                self._order(b"s")
-            return self._await_stop(slot, stops, timeout)
+            with self._ending:
+                if (slot := self._live_slot()) is None:
+                    return self.state
+                free = slot.get(board.AT_COMMAND) == board.FREE
+                if not free and self._is_paused(slot):
+                    self._order(b"s")
+            return self.pause(timeout) if free else self._await_stop(slot, timeout)
 
     def run(self, speed: float | None = None) -> "Process":
         """Let the process go on, at *speed* steps a second, or as fast as it can. Starts it when it isn't.
@@ -169,64 +182,64 @@ class Process:
         with self._control:
             if self._popen is None:
                 self.start()
-            if (slot := self._live_slot()) is not None:
-                slot.put64(board.AT_INTERVAL, 0 if speed is None else max(1, int(1e9 / speed)))
-                slot.put(board.AT_COMMAND, board.FREE)
-                self._order(b"r")
+            with self._ending:
+                if (slot := self._live_slot()) is not None:
+                    lingers = slot.get(board.AT_COMMAND) == board.GATED or slot.get64(board.AT_INTERVAL)
+                    nanoseconds = 0 if speed is None else 1e9 / speed
+                    slot.put64(board.AT_INTERVAL, math.ceil(min(nanoseconds, LONGEST)))
+                    slot.put(board.AT_COMMAND, board.FREE)
+                    if lingers:  # at full speed it looks at the board, not at the gate
+                        self._order(b"r")
         return self
 
     def pause(self, timeout: float = 2.0) -> State:
         """Ask the process to stop after the step it is in; return where it is, at the latest after *timeout*
         seconds. One that is blocked stops as soon as it is let on."""
         with self._control:
-            if (slot := self._live_slot()) is None:
-                return self.state
-            stops = slot.get64(board.AT_STOPS)
-            slot.put(board.AT_COMMAND, board.GATED)
-            if self._is_paused(slot):
-                return self.state
-            self._order(b"p")
-            return self._await_stop(slot, stops, timeout)
+            with self._ending:
+                if (slot := self._live_slot()) is None:
+                    return self.state
+                if slot.get(board.AT_COMMAND) == board.FREE:
+                    slot.put(board.AT_COMMAND, board.GATED)
+                    self._order(b"p")
+            return self._await_stop(slot, timeout)
 
     def wait(self, timeout: float = 10.0) -> Outcome:
         """Return how the process ended, as soon as it has.
 
         Raises TimeoutError, which says where the process is, when it hasn't after *timeout* seconds.
         """
-        deadline = monotonic() + timeout
-        if self._popen is None:
+        if (popen := self._popen) is None:
             raise ValueError(f"{self.label} was not started: there is nothing to wait for")
-        while (outcome := self.outcome) is None:
-            left = deadline - monotonic()
-            if left <= 0:
-                raise TimeoutError(110, f"{self.label} has not ended after {timeout:g} s: {self.state}")
-            self._sleep(min(left, 1.0), event=False)
-        return outcome
+        return self._await_end(popen, timeout)
 
     def stop(self, timeout: float = 2.0) -> Outcome | None:
-        """Kill the process, and whatever it forked into its group; return its outcome.
+        """Kill the process, and whatever it forked; return its outcome.
 
         None when it was never started. Raises TimeoutError when the kernel doesn't let it go.
         """
-        popen = self._popen
-        if popen is None:
-            return None
         with self._ending:
-            if popen.returncode is None:
+            popen, mark, output = self._popen, self._mark, self._output
+            if popen is None:
+                return None
+            if popen.poll() is None:
                 self._stopping = True
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(popen.pid, signal.SIGKILL)
-            else:
-                _kill_group(popen.pid)
-        outcome = self.wait(timeout)
-        pump.drop(self._output)
+        outcome = self._await_end(popen, timeout)
+        # What left its process group, or outlived its parent, still carries the mark.
+        sweep.kill(mark)
+        pump.drop(output)
         return outcome
 
     def reset(self) -> "Process":
         """Stop the process and be as new: not started."""
-        self.stop()
-        with self._control, self._ending:
-            self._clear()
+        self.stop()  # ends the step that another thread may be waiting in
+        with self._control:
+            if self._outcome is None:
+                self.stop()
+            with self._ending:
+                self._clear()
         return self
 
     def __enter__(self) -> "Process":
@@ -245,8 +258,9 @@ class Process:
     @property
     def free(self) -> bool:
         """Whether it was let go (:meth:`run`), rather than gated and stepped, and has not ended."""
-        slot = self._live_slot()
-        return slot is not None and slot.get(board.AT_COMMAND) == board.FREE
+        with self._ending:
+            slot = self._live_slot()
+            return slot is not None and slot.get(board.AT_COMMAND) == board.FREE
 
     @property
     def output(self) -> str:
@@ -256,8 +270,9 @@ class Process:
     @property
     def outcome(self) -> Outcome | None:
         """How it ended, or None."""
-        if self._outcome is None and self._popen is not None and self._popen.poll() is not None:
-            self._finish(self._popen)
+        popen = self._popen
+        if self._outcome is None and popen is not None and popen.poll() is not None:
+            self._finish(popen)
         return self._outcome
 
     @property
@@ -265,11 +280,14 @@ class Process:
         """Where it is now. Costs some microseconds, or a look into /proc when it runs."""
         if self._popen is None:
             return State("not started")
-        outcome = self.outcome
-        slot = self._last if outcome is not None else self._snapshot()
+        with self._ending:
+            outcome = self.outcome
+            # Asked first: what stands at the gate now may be let on while the slot is copied.
+            heard = self._slot is not None and self._heard_all(self._slot)
+            slot = self._last if self._slot is None else self._slot.snapshot()
         if slot is None:
-            return self.state if self.outcome is not None else State("running")
-        rows = slot.text(board.AT_LOCALS, board.LOCALS_ROOM).splitlines()
+            return State("not started")
+        rows = slot.text(board.AT_LOCALS, board.LOCALS_ROOM).split("\n")[:-1]
         where = State(
             "running",
             step=slot.get64(board.AT_STEP),
@@ -279,7 +297,7 @@ class Process:
         )
         if outcome is not None:
             return replace(where, kind="ended", outcome=outcome)
-        if slot.get(board.AT_STATE) == board.PAUSED:
+        if heard and slot.get(board.AT_STATE) == board.PAUSED:
             return replace(where, kind="paused")
         on = self._waiting() if slot.get(board.AT_STATE) == board.RUNNING else ""
         return replace(where, kind="blocked", on=on) if on else where
@@ -293,6 +311,7 @@ class Process:
         command = _command(self.program, self.arguments)
         owner = session.current()
         number, slot = owner.take_slot()
+        self._mark = f"{PROCESS_VARIABLE}={owner.token}-{os.getpid()}-{next(_numbers)}"
         ours: list[int] = []
         theirs: list[int] = []
         try:
@@ -304,10 +323,12 @@ class Process:
             board_fd = _high(owner.open_board(), theirs)
             program = _high(_as_file(self._payload), theirs)
             os.set_blocking(event, False)
+            os.set_blocking(self._gate, False)
             where = f"{gate},{event},{board_fd},{number},{program}"
             environment = {
                 **os.environ,
-                session.names.SESSION_VARIABLE: owner.token,
+                names.SESSION_VARIABLE: owner.token,
+                PROCESS_VARIABLE: self._mark.partition("=")[2],
                 "SHMLAB_STEP": where,
             }
             popen = subprocess.Popen(
@@ -332,25 +353,27 @@ class Process:
             self._pidfd = os.pidfd_open(popen.pid)
         self._session, self._slot_number, self._slot = owner, number, slot
         self._output = pump.add(printed)
-        owner.processes.add(self)
         self._popen = popen
+        owner.processes.add(self)
 
     def _live_slot(self) -> board.Slot | None:
         return None if self.outcome is not None else self._slot
 
-    def _snapshot(self) -> board.Slot | None:
-        with self._ending:
-            return self._slot.snapshot() if self._slot is not None else self._last
+    def _heard_all(self, slot: board.Slot) -> bool:
+        return slot.get64(board.AT_HEARD) == self._sent
 
     def _is_paused(self, slot: board.Slot) -> bool:
-        return slot.get(board.AT_STATE) == board.PAUSED
+        # In this order: see board.py.
+        return self._heard_all(slot) and slot.get(board.AT_STATE) == board.PAUSED
 
     def _order(self, order: bytes) -> None:
-        with suppress(BrokenPipeError):
-            os.write(self._gate, order)
+        # A full pipe holds thousands of orders that it has yet to hear: one more says nothing new.
+        with suppress(BrokenPipeError, BlockingIOError):
+            self._sent += os.write(self._gate, order)
 
-    def _await_stop(self, slot: board.Slot, stops: int, timeout: float) -> State:
-        """Wait until the process has stopped more often than *stops* times, ended, or blocks."""
+    def _await_stop(self, slot: board.Slot, timeout: float, *, first: bool = False) -> State:
+        """Wait until the process stands at its gate, ended, or blocks; only for the gate or the end when it's
+        on its way to the *first* line, for starting up reads files."""
         deadline = monotonic() + timeout
         seen = ""
         while True:
@@ -359,16 +382,29 @@ class Process:
             with self._ending:
                 if self._slot is not slot:
                     return self.state
-                if slot.get64(board.AT_STOPS) > stops and self._is_paused(slot):
+                if self._is_paused(slot):
                     return self.state
             left = deadline - monotonic()
             if left <= 0:
                 return self.state
-            if not self._sleep(min(left, LOOK), event=True):
+            if not self._sleep(min(left, LOOK), event=True) and not first:
                 waiting = self._waiting()
                 if waiting and waiting == seen:
                     return self.state
                 seen = waiting
+
+    def _await_end(self, popen: "subprocess.Popen[bytes]", timeout: float) -> Outcome:
+        deadline = monotonic() + timeout
+        while self._popen is popen:
+            if (outcome := self.outcome) is not None:
+                return outcome
+            left = deadline - monotonic()
+            if left <= 0:
+                raise TimeoutError(
+                    errno.ETIMEDOUT, f"{self.label} has not ended after {timeout:g} s: {self.state}"
+                )
+            self._sleep(min(left, 1.0), event=False)
+        return Outcome("stopped", signal=signal.SIGKILL)  # another thread has reset it meanwhile
 
     def _sleep(self, seconds: float, *, event: bool) -> bool:
         """Wait for a sign of life or death; return whether there was one."""
@@ -385,8 +421,9 @@ class Process:
             said = self._event
         ready = [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
         if event and said in ready:
-            with suppress(OSError):
-                os.read(said, 4096)
+            with self._ending, suppress(OSError):
+                if said == self._event:  # else it was closed, and its number may be somebody else's by now
+                    os.read(said, 4096)
         return bool(ready)
 
     def _waiting(self) -> str:
@@ -399,6 +436,10 @@ class Process:
             return ""
         if waiting.call == "read" and (waiting.fd or 0) >= FIRST_DESCRIPTOR:
             return ""  # at its gate: the board will say so in a moment
+        if waiting.call == "write" and waiting.fd in (1, 2):
+            return ""  # it prints faster than we read
+        if waiting.call in ("read", "write") and _is_file(popen.pid, waiting.fd):
+            return ""  # a disk is slow at times; that is nobody's doing
         return str(waiting)
 
     def _finish(self, popen: "subprocess.Popen[bytes]") -> None:
@@ -420,6 +461,7 @@ class Process:
             )
             if self._session is not None:
                 self._session.give_back(self._slot_number, self._slot)
+                self._session.processes.discard(self)
             self._slot = None
             for descriptor in (self._gate, self._event, self._pidfd):
                 if descriptor >= 0:
@@ -442,31 +484,31 @@ def start(*processes: Process, timeout: float = 10.0) -> None:
     for process in fresh:
         slot = process._slot
         if slot is not None:
-            process._await_stop(slot, 0, max(0.0, deadline - monotonic()))
-            if process.outcome is None and slot.get64(board.AT_STOPS) == 0:
-                raise TimeoutError(110, f"{process.label} did not reach its first line in {timeout:g} s")
+            state = process._await_stop(slot, max(0.0, deadline - monotonic()), first=True)
+            if state.kind not in ("paused", "ended"):
+                raise TimeoutError(
+                    errno.ETIMEDOUT, f"{process.label} did not reach its first line in {timeout:g} s"
+                )
 
 
 def _encode(program: Program, arguments: tuple[Any, ...]) -> bytes:
     """Return what a worker reads: the program and its arguments."""
     if program.language == "C":
         for argument in arguments:
-            if not isinstance(argument, str | int | Shared):
+            if not isinstance(argument, str | int | float | Shared):
                 raise TypeError(f"a C program gets texts and numbers, not {type(argument).__name__}")
         return b""
-    encoded = []
+    encoded: list[tuple[Any, ...]] = []
     for position, argument in enumerate(arguments, 1):
-        row = (
-            ("shared", argument.name, argument.item) if isinstance(argument, Shared) else ("value", argument)
-        )
-        try:
-            marshal.dumps(row)
-        except ValueError:
+        if isinstance(argument, Shared):
+            encoded.append(("shared", argument.name, argument.item))
+        elif is_plain(argument):
+            encoded.append(("value", argument))
+        else:
             raise TypeError(
                 f"argument {position} of {program.name} is a {type(argument).__name__} and can't be sent to "
                 "another process: pass plain values, or Shared(name) for an object's memory"
-            ) from None
-        encoded.append(row)
+            )
     paths = [each or os.getcwd() for each in sys.path]
     return marshal.dumps(
         {
@@ -516,11 +558,8 @@ def _as_file(data: bytes) -> int:
         return os.dup(file.fileno())
 
 
-def _kill_group(leader: int) -> None:
-    """Kill what a process that is gone had forked: the members of its (unix) session."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError, IndexError, ValueError):
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == leader:
-                    os.kill(int(entry), signal.SIGKILL)
+def _is_file(pid: int, descriptor: int | None) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(f"/proc/{pid}/fd/{descriptor}").st_mode)
+    except OSError:
+        return False

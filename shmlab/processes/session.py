@@ -5,12 +5,12 @@ kernel, or with an interrupt; after that the next name begins it anew. Nothing h
 """
 
 import atexit
+import errno
 import fcntl
 import os
 import subprocess
 import sys
 import threading
-import weakref
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,12 @@ class Session:
 
     def __init__(self) -> None:
         self.token = names.session()
-        self.processes: weakref.WeakSet[Process] = weakref.WeakSet()
+        # In a process that the lab launched: then its session is its parent's, and the parent's supervisor's.
+        self.inherited = names.SESSION_VARIABLE in os.environ
+        self._supervisor: subprocess.Popen[bytes] | None
+        # What was launched and isn't known to have ended: kept, for a notebook that runs a cell a second time
+        # drops its handle of a process that goes on.
+        self.processes: set[Process] = set()
         self._lock = threading.RLock()
         self._free = list(range(board.SLOTS))
         self.board_name, self._descriptor = _create_board()
@@ -38,7 +43,7 @@ class Session:
             self._mapping = posix.mmap(
                 None, board.SIZE, posix.PROT_READ | posix.PROT_WRITE, posix.MAP_SHARED, self._descriptor
             )
-            self._supervisor = self._start_supervisor()
+            self._supervisor = None if self.inherited else self._start_supervisor()
         except BaseException:
             posix.shm_unlink(self.board_name)
             os.close(self._descriptor)
@@ -63,15 +68,21 @@ class Session:
     def watch(self) -> None:
         """See that the supervisor is there: a killed one is replaced."""
         with self._lock:
-            if self._supervisor.poll() is not None:
+            if self._supervisor is not None and self._supervisor.poll() is not None:
                 self._close_pipe()
                 self._supervisor = self._start_supervisor()
 
     def take_slot(self) -> tuple[int, board.Slot]:
         """Return a free slot of the board. Raises OSError (EAGAIN) when as many processes run as it holds."""
+        if not self._free:
+            for process in self._launched():
+                _ = process.outcome  # noticing its end gives its slot back
         with self._lock:
             if not self._free:
-                raise BlockingIOError(11, f"{board.SLOTS} processes of this session run already: stop some")
+                raise BlockingIOError(
+                    errno.EAGAIN,
+                    f"{board.SLOTS} processes of this session run already: stop some, or all with cleanup()",
+                )
             number = self._free.pop(0)
             view = self._mapping.buf[number * board.SLOT_SIZE : (number + 1) * board.SLOT_SIZE]
             slot = board.Slot(view)
@@ -91,31 +102,36 @@ class Session:
 
     def close(self) -> list[sweep.Found]:
         """Stop every process, remove every object, end the supervisor; return what was removed."""
+        found = []
+        # Without the session's lock: a process that ends in another thread gives its slot back under it.
+        for process in self._launched():
+            if process.pid is not None and process.outcome is None:
+                found.append(sweep.Found("process", f"{process.pid} {process.label}", self.token, True))
+            with suppress(TimeoutError):
+                process.stop()
         with self._lock:
-            found = []
-            for process in list(self.processes):
-                if process.pid is not None and process.outcome is None:
-                    found.append(sweep.Found("process", f"{process.pid} {process.label}", self.token, True))
-                with suppress(TimeoutError):
-                    process.stop()
-            inherited = names.SESSION_VARIABLE in os.environ
-            if not inherited:
-                found += sweep.remove_session(self.token, os.getuid(), spare=[self._supervisor.pid])
+            if not self.inherited:
+                found += sweep.remove_session(self.token, os.getuid())
             with suppress(OSError):
                 posix.shm_unlink(self.board_name)
             with suppress(BufferError):
                 posix.munmap(self._mapping)
             os.close(self._descriptor)
             self._close_pipe()
-            try:
-                self._supervisor.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                self._supervisor.kill()
-                self._supervisor.wait(timeout=5)
+            if self._supervisor is not None:
+                try:
+                    self._supervisor.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    self._supervisor.kill()
+                    self._supervisor.wait(timeout=5)
         return [each for each in found if each.name != self.board_name]
 
+    def _launched(self) -> list["Process"]:
+        with self._lock:
+            return list(self.processes)
+
     def _close_pipe(self) -> None:
-        if self._supervisor.stdin is not None:
+        if self._supervisor is not None and self._supervisor.stdin is not None:
             self._supervisor.stdin.close()
 
 

@@ -12,8 +12,8 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -58,14 +58,23 @@ def sessions(uid: int) -> list[Remains]:
         if owned is not None and owned.uid == uid and entry.uid == uid:
             found.setdefault(owned.session, Remains(owned.session, False)).objects.append(entry)
     for remains in found.values():
-        boards = [each.name for each in remains.objects if _is_board(each.name)]
-        remains.alive = any(map(_locked, boards)) if boards else bool(processes_of(remains.token))
+        with _claimed(remains) as ours:
+            remains.alive = not ours
     return list(found.values())
 
 
-def processes_of(token: str, spare: Collection[int] = ()) -> list[int]:
+def processes_of(token: str) -> list[int]:
     """Return the pids of a session's processes: those started with its token in their environment."""
-    mark = f"{names.SESSION_VARIABLE}={token}".encode()
+    return _marked(f"{names.SESSION_VARIABLE}={token}")
+
+
+def kill(mark: str) -> None:
+    """Kill every process that was started with *mark*, ``NAME=value``, in its environment."""
+    _kill_marked(mark, {os.getpid()})
+
+
+def _marked(variable: str, spare: Collection[int] = ()) -> list[int]:
+    mark = variable.encode()
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit() or int(entry) in spare:
@@ -84,8 +93,7 @@ def remove_session(
 
     *spare* are pids to leave alone: the caller's own. With *dry_run* nothing is touched.
     """
-    spare = {*spare, os.getpid()}
-    found = _kill_processes(token, spare, dry_run)
+    found = _kill_processes(token, {*spare, os.getpid()}, dry_run)
     for entry in observe.objects(f"shmlab-{uid}-{token}-*"):
         if entry.uid == uid:
             removed = not dry_run and _unlink(entry)
@@ -101,48 +109,55 @@ def clean(uid: int, *, everything: bool = False, dry_run: bool = False) -> list[
     """
     found: list[Found] = []
     for remains in sessions(uid):
-        if remains.alive and not everything:
-            found += [
-                Found(each.kind, each.name, remains.token, False, "its session is alive")
-                for each in remains.objects
-            ]
-            continue
-        found += _kill_processes(remains.token, {os.getpid()}, dry_run)
-        for entry in remains.objects:
-            users = (
-                []
-                if everything
-                else [each for each in observe.mappers(entry.name) if each.pid != os.getpid()]
-            )
-            if users:
-                reason = f"in use by {users[0].command} ({users[0].pid})"
-                found.append(Found(entry.kind, entry.name, remains.token, False, reason))
-            else:
-                found.append(Found(entry.kind, entry.name, remains.token, not dry_run and _unlink(entry)))
+        with _claimed(remains) as ours:
+            if not (ours or everything):
+                found += [
+                    Found(each.kind, each.name, remains.token, False, "its session is alive")
+                    for each in remains.objects
+                ]
+                continue
+            found += _kill_processes(remains.token, {os.getpid()}, dry_run)
+            users = {} if everything else observe.mappers_of(remains.objects)
+            for entry in remains.objects:
+                reason = next(
+                    (
+                        f"in use by {user.command} ({user.pid})"
+                        for user in users.get(entry, ())
+                        if user.pid != os.getpid()
+                    ),
+                    "",
+                )
+                removed = not reason and not dry_run and _unlink(entry)
+                found.append(Found(entry.kind, entry.name, remains.token, removed, reason))
     return found
 
 
 def _kill_processes(token: str, spare: Collection[int], dry_run: bool) -> list[Found]:
-    """Kill until none is found: a process may have forked while we looked."""
-    found: list[Found] = []
+    pids = _marked(f"{names.SESSION_VARIABLE}={token}", spare)
+    found = {pid: Found("process", f"{pid} {_command(pid)}", token, not dry_run) for pid in pids}
+    if not dry_run:
+        for pid, command in _kill_marked(f"{names.SESSION_VARIABLE}={token}", spare).items():
+            found.setdefault(pid, Found("process", f"{pid} {command}", token, True))
+    return list(found.values())
+
+
+def _kill_marked(mark: str, spare: Collection[int]) -> dict[int, str]:
+    """Kill until none is found, for one may have forked while we looked; return pids and commands."""
+    killed: dict[int, str] = {}
     deadline = monotonic() + PATIENCE
-    while pids := processes_of(token, spare):
-        waiting = []
+    while (pids := _marked(mark, spare)) and monotonic() < deadline:
+        dying = []
         for pid in pids:
-            if not any(each.name.startswith(f"{pid} ") for each in found):
-                found.append(Found("process", f"{pid} {_command(pid)}", token, not dry_run))
-            if not dry_run:
-                with suppress(OSError):
-                    waiting.append(os.pidfd_open(pid))
-                    signal.pidfd_send_signal(waiting[-1], signal.SIGKILL)
-        for descriptor in waiting:
+            killed.setdefault(pid, _command(pid))
+            with suppress(OSError):
+                dying.append(os.pidfd_open(pid))
+                signal.pidfd_send_signal(dying[-1], signal.SIGKILL)
+        for descriptor in dying:
             poll = select.poll()
             poll.register(descriptor, select.POLLIN)
             poll.poll(max(0.0, deadline - monotonic()) * 1000)
             os.close(descriptor)
-        if dry_run or monotonic() > deadline:
-            break
-    return found
+    return killed
 
 
 def _command(pid: int) -> str:
@@ -163,16 +178,24 @@ def _is_board(name: str) -> bool:
     return owned is not None and owned.word.startswith("board")
 
 
-def _locked(name: str) -> bool:
-    """Whether somebody holds the lock of a board."""
-    try:
-        descriptor = posix.shm_open(name, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+@contextmanager
+def _claimed(remains: Remains) -> Iterator[bool]:
+    """Hold the lock of every board of a session meanwhile; give False when somebody lives in it.
+
+    Held, and not only looked at: a session that is just beginning must not get its lock between our look and
+    our removing what it has. A session without a board lives while it has a process.
+    """
+    boards = [each.name for each in remains.objects if _is_board(each.name)]
+    with ExitStack() as held:
+        ours = bool(boards) or not processes_of(remains.token)
+        for name in boards:
+            try:
+                descriptor = posix.shm_open(name, os.O_RDWR)
+            except OSError:
+                continue  # gone, and its session with it
+            held.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                ours = False
+        yield ours

@@ -11,9 +11,11 @@ Nothing here is imported by the lab itself. Every import costs each worker of ea
 
 import __future__
 
+import errno
 import marshal
 import mmap
 import os
+import resource
 import select
 import sys
 from time import monotonic
@@ -21,11 +23,11 @@ from time import monotonic
 from shmlab.processes.board import (
     AT_COMMAND,
     AT_ERROR,
+    AT_HEARD,
     AT_INTERVAL,
     AT_PID,
     AT_STATE,
     AT_STEP,
-    AT_STOPS,
     ERROR_ROOM,
     FREE,
     PAUSED,
@@ -45,8 +47,16 @@ if TYPE_CHECKING:
 PUBLISH_EVERY = 0.02
 """Seconds between two publications of a process that runs at full speed: one a frame is enough."""
 
+HOUR = 3600
+
 SHOWN = 60
 """Characters of a local variable's repr that reach the screen."""
+
+ELEMENTS = 12
+"""Elements of a container that are looked at for its repr: a step must not cost what a large local costs."""
+
+FRAMES = 5
+"""Lines of a long traceback that are kept at each end: endless recursion has a thousand."""
 
 
 class Gate:
@@ -74,23 +84,22 @@ class Gate:
                     self.publish(RUNNING, frame, label)
                 return
             self.publish(RUNNING, frame, label)
-            self.linger(monotonic() + interval / 1e9)
+            self.linger()
             if slot.get(AT_COMMAND) == FREE:
                 return
-        # Counted first: whoever sees PAUSED sees this stop, and not the one before, in the count.
-        slot.put64(AT_STOPS, slot.get64(AT_STOPS) + 1)
-        self.publish(PAUSED, frame, label)
-        self.tell()
+        flush()
         while True:
+            self.publish(PAUSED, frame, label)
+            self.tell()
             order = self.receive()
             if order == b"s" or (order == b"r" and slot.get(AT_COMMAND) == FREE):
-                slot.put(AT_STATE, RUNNING)
                 return
 
-    def linger(self, until: float) -> None:
-        """Wait for the next step of a slowed-down run; an order from the lab cuts the wait short."""
-        while (left := until - monotonic()) > 0:
-            if self.poll.poll(left * 1000):
+    def linger(self) -> None:
+        """Wait for the next step of a slowed-down run; a pause, or another speed, counts at once."""
+        begin = monotonic()
+        while (left := begin + self.slot.get64(AT_INTERVAL) / 1e9 - monotonic()) > 0:
+            if self.poll.poll(min(left, HOUR) * 1000):
                 self.receive()
                 if self.slot.get(AT_COMMAND) != FREE:
                     return
@@ -103,17 +112,38 @@ class Gate:
             os._exit(1)
         except BlockingIOError:
             pass
+        except OSError:
+            raise cut_off() from None
 
     def receive(self) -> bytes:
         """Return the lab's next order; when the lab is gone there is nothing left to do here."""
-        order = os.read(self.gate, 1)
+        try:
+            order = os.read(self.gate, 1)
+        except OSError:
+            raise cut_off() from None
         if not order:
             os._exit(1)
+        # In this order: who sees that it was heard sees no PAUSED from before it.
+        self.slot.put(AT_STATE, RUNNING)
+        self.slot.put64(AT_HEARD, self.slot.get64(AT_HEARD) + 1)
         return order
 
     def publish(self, state: int, frame: "FrameType | None", label: str) -> None:
         line = frame.f_lineno if frame is not None else 0
         self.slot.publish(state, self.step, line, label, variables(frame))
+
+
+def cut_off() -> OSError:
+    """Return what ends a program that closed every descriptor there is."""
+    return OSError(errno.EBADF, "the program closed the descriptors that the lab steps it by")
+
+
+def flush() -> None:
+    """Hand over what was printed. A program may have closed its standard output: that is its own business."""
+    try:  # noqa: SIM105  contextlib costs each worker a millisecond
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        pass
 
 
 def variables(frame: "FrameType | None") -> str:
@@ -122,28 +152,63 @@ def variables(frame: "FrameType | None") -> str:
         return ""
     rows = []
     for name, value in frame.f_locals.items():
-        try:
-            text = repr(value)
-        except Exception as error:
-            text = f"<repr raised {type(error).__name__}>"
-        text = text.replace("\n", " ")
+        text = told(short, value).replace("\n", " ")
         rows.append(f"{name}\t{text if len(text) <= SHOWN else text[: SHOWN - 1] + '…'}\n")
     return "".join(rows)
 
 
-def innermost(generator: "Any") -> "FrameType | None":
-    """Return the frame that really yielded, through any ``yield from``."""
-    while getattr(generator, "gi_yieldfrom", None) is not None and hasattr(
-        generator.gi_yieldfrom, "gi_frame"
-    ):
+def told(how: "Any", value: "Any") -> str:
+    """Return the text that *how* makes of a value of the program's, which may raise."""
+    try:
+        return how(value)
+    except Exception as error:
+        return f"<{'str' if how is str else 'repr'} raised {type(error).__name__}>"
+
+
+def short(value: "Any", depth: int = 3) -> str:
+    """Return the repr of *value*, or the beginning of it when that would be long to make."""
+    kind = type(value)
+    if kind in (str, bytes, bytearray):
+        return repr(value[:SHOWN])
+    if kind not in (list, tuple, set, frozenset, dict):
+        return repr(value)
+    if not value:
+        return repr(value)
+    if not depth:
+        return "…"
+    parts: list[str] = []
+    for part in value.items() if kind is dict else value:
+        if len(parts) == ELEMENTS:
+            parts.append("…")
+            break
+        if kind is dict:
+            parts.append(f"{short(part[0], depth - 1)}: {short(part[1], depth - 1)}")
+        else:
+            parts.append(short(part, depth - 1))
+    inside = ", ".join(parts)
+    if kind is tuple:
+        return f"({inside},)" if len(parts) == 1 else f"({inside})"
+    if kind is list:
+        return f"[{inside}]"
+    return f"frozenset({{{inside}}})" if kind is frozenset else f"{{{inside}}}"
+
+
+def innermost(generator: "Any", filename: str) -> "FrameType | None":
+    """Return the frame that really yielded: through any ``yield from``, as far as the program's own lines."""
+    found = None
+    while hasattr(generator, "gi_frame"):
+        if generator.gi_code.co_filename == filename:
+            found = generator.gi_frame
         generator = generator.gi_yieldfrom
-    return generator.gi_frame
+    return found
 
 
 def build(payload: "dict[str, Any]") -> "Any":
     """Make the program's generator from what the lab sent."""
     sys.path[:] = payload["path"]
-    namespace: dict[str, Any] = {"__name__": "__program__"}
+    # A module in its own right: dataclasses, among others, look for the one that a class says it's from.
+    sys.modules["__program__"] = type(sys)("__program__")
+    namespace = sys.modules["__program__"].__dict__
     for name, (kind, *what) in payload["names"].items():
         if kind == "value":
             namespace[name] = what[0]
@@ -161,10 +226,10 @@ def build(payload: "dict[str, Any]") -> "Any":
 
 
 def whole(function: "Any", arguments: "list[Any]") -> "Generator[Any, Any, Any]":
-    """Run a function that never yields as one single step."""
-    function(*arguments)
-    return
-    yield
+    """Run a function that never yields as one step; go through the generator that a wrapper returns."""
+    result = function(*arguments)
+    if hasattr(result, "gi_frame"):
+        yield from result
 
 
 def materialise(kind: str, value: "Any", item: "Any" = "B") -> "Any":
@@ -191,7 +256,8 @@ def _item_size(item: "Any") -> int:
 def run(payload: "dict[str, Any]", gate: Gate) -> None:
     """Run the program to its end, passing the gate before every step."""
     generator = build(payload)
-    gate.pass_through(generator.gi_frame, "start")
+    filename = payload["filename"]
+    gate.pass_through(innermost(generator, filename), "start")
     for label in generator:
         gate.step += 1
         if os.getpid() != gate.pid:
@@ -199,11 +265,10 @@ def run(payload: "dict[str, Any]", gate: Gate) -> None:
             # it runs to its end by itself and leaves as a forked child should.
             for _ in generator:
                 pass
-            sys.stdout.flush()
-            os._exit(0)
-        gate.pass_through(innermost(generator), "" if label is None else str(label))
+            break
+        gate.pass_through(innermost(generator, filename), "" if label is None else told(str, label))
     if os.getpid() != gate.pid:
-        sys.stdout.flush()
+        flush()
         os._exit(0)
 
 
@@ -219,7 +284,11 @@ def describe(error: BaseException, filename: str, source: str) -> str:
             number = entry.lineno or 0
             text = lines[number - 1].strip() if 0 < number <= len(lines) else ""
             shown.append(f"  line {number}, in {entry.name}\n    {text}\n")
+    if len(shown) > 2 * FRAMES:
+        shown[FRAMES:-FRAMES] = [f"  … {len(shown) - 2 * FRAMES} more …\n"]
     last = "".join(report.format_exception_only()).strip()
+    if len(last) > ERROR_ROOM // 8:
+        last = last[: ERROR_ROOM // 8] + "…"
     return last.replace("\n", " ") + "\n" + "".join(shown) + last
 
 
@@ -242,6 +311,7 @@ def _map_board(descriptor: int) -> mmap.mmap:
 def main() -> None:
     """Read the program and run it; ``SHMLAB_STEP`` says where the lab is."""
     where = os.environ.pop("SHMLAB_STEP").split(",")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a Bus error leaves no file in the notebook's folder
     gate_fd, event_fd, board_fd, slot_number, program_fd = map(int, where)
     for descriptor in (gate_fd, event_fd, board_fd, program_fd):
         os.set_inheritable(descriptor, False)
@@ -255,10 +325,10 @@ def main() -> None:
     except SystemExit:
         raise
     except BaseException as error:
-        sys.stdout.flush()
+        flush()
         if os.getpid() == gate.pid:
             slot.put_text(AT_ERROR, ERROR_ROOM, describe(error, payload["filename"], payload["source"]))
             slot.put(AT_STATE, RAISED)
         os._exit(1)
     gate.publish(RUNNING, None, "end")
-    sys.stdout.flush()
+    flush()

@@ -6,8 +6,14 @@ program's source, works out which names it needs from around it, and compiles C 
 process (:mod:`shmlab.processes` does) and makes none of the calls that the programs make.
 """
 
+import __future__
+
+import ast
+import dis
 import inspect
-import marshal
+import linecache
+import re
+import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +32,7 @@ __all__ = [
     "compile_c",
     "find_compiler",
     "in_c",
+    "is_plain",
 ]
 
 FOLDER = Path(__file__).parent
@@ -69,11 +76,29 @@ def as_program(program: "Program | Callable[..., Any]") -> Program:
         raise TypeError(f"a program is a generator function or a Program, not {type(program).__name__}")
     if program.__name__ == "<lambda>":
         raise TypeError("a program needs a name: write it with def, not lambda")
+    if inspect.iscoroutinefunction(program) or inspect.isasyncgenfunction(program):
+        raise TypeError(
+            f"a program is a generator function: write {program.__name__!r} with def, not async def"
+        )
     names: dict[str, tuple[Any, ...]] = {}
-    sources = [_source(program)]
+    sources: list[str] = []
     _collect(program, names, sources, {program.__name__})
-    source = "\n\n".join(sources)
+    # Its own lines come first, so that line 1 is the program's; its neighbours each after what they build on.
+    source = "\n\n".join([sources[-1], *sources[:-1]])
     return Program(program.__name__, "Python", source, f"<{program.__name__}>", names)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether another process gets the very same from a copy: numbers, text, bytes, and containers of them.
+
+    By exact type: what merely exposes its bytes (a memoryview, a numpy number) would arrive as bytes.
+    """
+    kind = type(value)
+    if kind is dict:
+        return all(is_plain(key) and is_plain(each) for key, each in value.items())
+    if kind in (tuple, list, set, frozenset):
+        return all(map(is_plain, value))
+    return value is None or value is ... or kind in (bool, int, float, complex, str, bytes)
 
 
 def in_c(program: "Callable[..., Any] | Program | str") -> Program:
@@ -93,63 +118,106 @@ def in_c(program: "Callable[..., Any] | Program | str") -> Program:
 
 
 def c_program(name: str, source: str) -> Program:
-    """Return a C program from its text, as a notebook cell holds it; it may ``#include "step.h"``."""
+    """Return a C program from its text, as a notebook cell holds it; it may ``#include "step.h"``.
+
+    Raises ValueError when *name* can't be that of a file.
+    """
+    if not re.fullmatch(r"[\w-]{1,100}", name):
+        raise ValueError(f"{name!r} can't name a C program: letters, digits, _ and - can")
     return Program(name, "C", textwrap.dedent(source).strip("\n") + "\n", f"{name}.c")
 
 
-def _source(function: Any) -> str:
+def _source(thing: Any) -> str:
     try:
-        return textwrap.dedent(inspect.getsource(function)).rstrip("\n") + "\n"
+        text = inspect.getsource(thing)
     except (OSError, TypeError) as error:
-        raise ValueError(
-            f"the source of {function.__name__!r} can't be found: define it in a module or a notebook cell"
-        ) from error
+        found = _class_in_a_cell(thing) if isinstance(thing, type) else None
+        if found is None:
+            raise ValueError(
+                f"the source of {thing.__name__!r} can't be found: define it in a module or a notebook cell"
+            ) from error
+        text = found
+    return textwrap.dedent(text).rstrip("\n") + "\n"
+
+
+def _class_in_a_cell(thing: type) -> str | None:
+    """Return the source of a class of a notebook, of which inspect knows no file: the latest cell's."""
+    for entry in reversed(list(linecache.cache.values())):
+        if len(entry) != 4 or entry[1] is not None:  # a real file has a time of modification
+            continue
+        text = "".join(entry[2])
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.name == thing.__name__:
+                first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+                return "".join(text.splitlines(keepends=True)[first - 1 : node.end_lineno])
+    return None
 
 
 def _collect(
-    function: FunctionType, names: dict[str, tuple[Any, ...]], sources: list[str], seen: set[str]
+    thing: "FunctionType | type", names: dict[str, tuple[Any, ...]], sources: list[str], seen: set[str]
 ) -> None:
-    """Note everything that *function* uses from around it; sources of neighbours are appended in order."""
-    closure = inspect.getclosurevars(function).nonlocals
-    for name in _names_used(function.__code__):
-        if name in seen:
-            continue
-        if name in closure:
-            value = closure[name]
-        elif name in function.__globals__:
-            value = function.__globals__[name]
-        else:
+    """Append the sources of the neighbours that *thing* uses, then its own; note whatever else it uses."""
+    source = _source(thing)
+    around: dict[str, Any] = {}
+    for function in _functions_of(thing):
+        around |= function.__globals__ | dict(inspect.getclosurevars(function).nonlocals)
+    if isinstance(thing, type) and not around:
+        around = vars(sys.modules[thing.__module__])
+    for name in _names_used(_compiled(source, thing.__name__)):
+        if name in seen or name not in around:
             continue
         seen.add(name)
+        value = around[name]
         if isinstance(value, ModuleType):
             names[name] = ("module", value.__name__)
-        elif isinstance(value, FunctionType | type) and value.__module__ == function.__module__:
-            sources.append(_source(value))
-            for inner in _functions_of(value):
-                _collect(inner, names, sources, seen)
+        elif isinstance(value, FunctionType | type) and value.__module__ == thing.__module__:
+            if value.__name__ not in seen or value.__name__ == name or value.__name__ == "<lambda>":
+                seen.add(value.__name__)
+                _collect(value, names, sources, seen)
+            if value.__name__ not in (name, "<lambda>"):
+                sources.append(f"{name} = {value.__name__}\n")
         elif _importable(value):
             names[name] = ("from", value.__module__, value.__qualname__)
-        elif _is_plain(value):
+        elif is_plain(value):
             names[name] = ("value", value)
         else:
             raise TypeError(
-                f"program {function.__name__!r} uses {name!r}, a {type(value).__name__}, which can't be "
+                f"program {thing.__name__!r} uses {name!r}, a {type(value).__name__}, which can't be "
                 "sent to another process: pass it plain values as arguments, or make the call in the program"
             )
+    sources.append(source)
 
 
-def _functions_of(value: Any) -> list[FunctionType]:
-    if isinstance(value, FunctionType):
-        return [value]
-    return [member for member in vars(value).values() if isinstance(member, FunctionType)]
+def _functions_of(thing: Any) -> list[FunctionType]:
+    """Return the functions whose surroundings *thing* sees: what a decorator wrapped, a class's methods."""
+    if isinstance(thing, FunctionType):
+        inner = inspect.unwrap(thing)
+        return [thing, inner] if isinstance(inner, FunctionType) else [thing]
+    return [member for member in vars(thing).values() if isinstance(member, FunctionType)]
+
+
+def _compiled(source: str, name: str) -> CodeType:
+    try:
+        # Annotations stay text, as in the process: what they name need not travel.
+        return compile(source, f"<{name}>", "exec", __future__.annotations.compiler_flag, dont_inherit=True)
+    except SyntaxError as error:
+        raise ValueError(f"{name!r} can't stand alone in another process: {error}") from error
 
 
 def _names_used(code: CodeType) -> list[str]:
-    used = [*code.co_names, *code.co_freevars]
+    """Return the global names that *code* reads, in order; attributes are none."""
+    used = [each.argval for each in dis.get_instructions(code) if each.opname in READING]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             used += _names_used(constant)
     return used
+
+
+READING = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 
 
 def _importable(value: Any) -> bool:
@@ -157,14 +225,4 @@ def _importable(value: Any) -> bool:
     module, qualname = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not module or not qualname or module == "__main__" or "." in qualname:
         return False
-    import sys
-
     return getattr(sys.modules.get(module), qualname, None) is value
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        marshal.dumps(value)
-    except ValueError:
-        return False
-    return True

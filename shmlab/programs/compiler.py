@@ -41,12 +41,12 @@ def find_compiler() -> str | None:
 
 def cache_folder() -> Path:
     """Return the folder of compiled programs, made when it isn't there; a private one when it can't be."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shmlab"
     try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shmlab"
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         if base.stat().st_uid == os.getuid() and os.access(base, os.W_OK):
             return base
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         pass
     # A folder that somebody else could have made must not hand us an executable: check the owner here too.
     fallback = Path(tempfile.gettempdir()) / f"shmlab-cache-{os.getuid()}"
@@ -79,9 +79,18 @@ def compile_c(program: "Program") -> Path:
         built = Path(work) / "a.out"
         # Compiling in the work folder keeps its path out of the compiler's messages.
         command = [compiler, *FLAGS, "-I", str(Path(__file__).parent), source.name, "-o", "a.out", *LIBRARIES]
-        result = subprocess.run(
-            command, cwd=work, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
+        try:
+            result = subprocess.run(
+                command,
+                cwd=work,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CompileError(f"{compiler} had not finished after {TIMEOUT} s, and was stopped") from None
         if result.returncode != 0:
             raise CompileError((result.stderr + result.stdout).strip())
         os.replace(built, executable)

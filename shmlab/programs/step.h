@@ -9,6 +9,8 @@
 #ifndef SHMLAB_STEP_H
 #define SHMLAB_STEP_H
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -30,7 +32,7 @@ struct step_slot {
 	uint32_t state;
 	uint32_t command;	/* written by the lab */
 	uint64_t step;
-	uint64_t stops;
+	uint64_t heard;		/* orders taken from the gate; RUNNING is stored before this goes up */
 	uint64_t interval;	/* nanoseconds; written by the lab */
 	uint32_t sequence;	/* odd while line, label and locals are being written */
 	uint32_t line;
@@ -69,9 +71,17 @@ static inline char step_receive(void)
 {
 	char order;
 
-	/* End of file: the lab is gone, and so do we go. */
-	if (read(step_gate, &order, 1) != 1)
-		_exit(1);
+	ssize_t count;
+
+	do
+		count = read(step_gate, &order, 1);
+	while (count < 0 && errno == EINTR);
+	if (count < 0)
+		perror("step.h: the program closed the descriptors that the lab steps it by");
+	if (count != 1)
+		_exit(1);	/* end of file: the lab is gone, and so do we go */
+	__atomic_store_n(&step_mine->state, STEP_RUNNING, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&step_mine->heard, step_mine->heard + 1, __ATOMIC_SEQ_CST);
 	return order;
 }
 
@@ -89,31 +99,32 @@ static inline void step_at(const char *label, int line)
 	char order;
 
 	if (step_mine->command == STEP_FREE) {
-		int64_t now = step_now(), until = now + (int64_t)step_mine->interval;
+		int64_t now = step_now(), begin = now, left;
 
 		if (step_mine->interval > 0 || now - published > 20000000) {
 			published = now;
 			step_publish(STEP_RUNNING, label, line);
 		}
-		while (step_mine->command == STEP_FREE && (now = step_now()) < until) {
+		while (step_mine->command == STEP_FREE && step_mine->interval > 0
+		       && (left = begin + (int64_t)step_mine->interval - step_now()) > 0) {
 			struct pollfd wait = { .fd = step_gate, .events = POLLIN };
+			int milliseconds = left < 3600000000000 ? (int)(left / 1000000) + 1 : 3600000;
 
-			if (poll(&wait, 1, (int)((until - now) / 1000000) + 1) > 0)
-				step_receive();
+			if (poll(&wait, 1, milliseconds) > 0)
+				step_receive();		/* another speed, or an order to pause */
 		}
 		if (step_mine->command == STEP_FREE) {
 			step_shown_length = 0;
 			return;
 		}
 	}
-	step_mine->stops += 1;		/* first: whoever sees PAUSED sees this stop in the count */
-	step_publish(STEP_PAUSED, label, line);
-	step_shown_length = 0;
-	(void)!write(step_event, ".", 1);	/* nobody waits for us: no failure of the program's */
-	do
+	fflush(stdout);			/* what it printed so far is there to be seen */
+	do {
+		step_publish(STEP_PAUSED, label, line);
+		(void)!write(step_event, ".", 1);	/* nobody waits for us: no failure of the program's */
 		order = step_receive();
-	while (order != 's' && !(order == 'r' && step_mine->command == STEP_FREE));
-	step_mine->state = STEP_RUNNING;
+	} while (order != 's' && !(order == 'r' && step_mine->command == STEP_FREE));
+	step_shown_length = 0;
 }
 
 /* One step: the scheduler may switch here. */
@@ -146,6 +157,9 @@ static void show(const char *name, const char *format, ...)
 	va_end(arguments);
 	if (tail < 0 || (size_t)(head + tail) + 1 >= room)
 		return;
+	for (int i = head; i < head + tail; i++)
+		if (at[i] == '\n')
+			at[i] = ' ';	/* it separates one variable from the next */
 	at[head + tail] = '\n';
 	step_shown_length += (size_t)(head + tail) + 1;
 }
@@ -168,7 +182,9 @@ static void step_begin(void)
 
 	if (where == NULL || sscanf(where, "%d,%d,%d,%d,%d", &step_gate, &step_event, &board, &slot, &program) != 5)
 		return;
-	unsetenv("SHMLAB_STEP");	/* a program that this one executes is not stepped */
+	unsetenv("SHMLAB_STEP");	/* a program that this one executes is not stepped, and gets none of these */
+	fcntl(step_gate, F_SETFD, FD_CLOEXEC);
+	fcntl(step_event, F_SETFD, FD_CLOEXEC);
 	setrlimit(RLIMIT_CORE, &no_core);
 	slots = mmap(NULL, (size_t)STEP_SLOTS * STEP_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, board, 0);
 	close(board);

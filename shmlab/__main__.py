@@ -1,0 +1,90 @@
+"""The command line: ``shmlab lab · doctor · ls · clean``, and ``python -m shmlab`` alike.
+
+Only what the words mean: the parser, and what every command shares (a closed pipe, an interrupt). What a
+command does is in the module of its name in :mod:`shmlab.cli`, loaded when it is asked for, so that
+``shmlab --help`` costs no more than starting Python. Nothing imports this module.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from shmlab import __version__
+
+COMMANDS = {
+    "lab": ("open JupyterLab on a lesson", "shmlab lab 01"),
+    "doctor": ("say what this machine has and lacks, for which lesson", "shmlab doctor"),
+    "ls": ("list objects, semaphores, segments and sets: whose, how big, who maps them", "shmlab ls --all"),
+    "clean": ("remove what dead sessions of the lab left", "shmlab clean --dry-run"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status. Raises SystemExit for a wrong command line."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        if options.command is None:
+            parser.print_help()
+            status = 0
+        else:
+            status = import_module(f"shmlab.cli.{options.command}").run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `shmlab ls | head -1` has what it wanted. Python's own last flush must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
+    except KeyboardInterrupt:
+        return 128 + 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(len(example) for _, example in COMMANDS.values())
+    parser = argparse.ArgumentParser(
+        prog="shmlab",
+        description="A laboratory for shared memory: real calls, real processes, real bytes.",
+        epilog="\n".join(
+            ["examples:", *(f"  {example:{width}}   {what}" for what, example in COMMANDS.values())]
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"shmlab {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    made = {}
+    for name, (what, example) in COMMANDS.items():
+        made[name] = commands.add_parser(
+            name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=f"example: {example}"
+        )
+
+    lab = made["lab"]
+    lab.add_argument(
+        "lesson", nargs="?", help="number, a word of the name, or a notebook's path; else the first"
+    )
+    lab.add_argument("--no-browser", action="store_true", help="only print the address")
+    lab.add_argument("--port", type=_port, default=8888, metavar="N", help="first port to try (8888); 0: any")
+    lab.add_argument("--ip", default="127.0.0.1", help="address to listen on (127.0.0.1); 0.0.0.0: all")
+
+    for name in ("doctor", "ls", "clean"):
+        made[name].add_argument("--json", action="store_true", help="for programs to read")
+    made["ls"].add_argument("--all", action="store_true", help="other users' as well")
+    made["clean"].add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    made["clean"].add_argument(
+        "--everything",
+        action="store_true",
+        help="also what living sessions of yours have, processes included",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is no port: 0 to 65535")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

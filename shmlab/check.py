@@ -1,0 +1,123 @@
+"""Predictions and exercises: told at once whether it's right, with the help that fits, and never an exception.
+
+``predict`` puts a question on screen, ``exercise`` judges what a student made. What is asked, and what is right,
+is in :mod:`shmlab.questions`. Nothing is remembered: a cell that's run again asks anew. Imported by lessons.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from shmlab import questions
+from shmlab.palette import RIGHT, WRONG
+from shmlab.questions import Question, Verdict
+
+__all__ = ["Prediction", "Verdict", "exercise", "predict"]
+
+HERE = Path(__file__).parent
+
+LETTERS = "ABCDEFGH"
+
+
+def predict(id_: str) -> "Prediction":
+    """Return the question of that id, to be shown as the last line of a cell and answered by clicking.
+
+    Raises KeyError, naming the questions that there are.
+    """
+    return Prediction(questions.question(id_))
+
+
+def exercise(id_: str, *values: Any) -> Verdict:
+    """Judge an exercise: look at the kernel's state, or run the student's program in a process of its own.
+
+    *values* are what the exercise asks for. Whatever they are, a :class:`Verdict` comes back within some ten
+    seconds: right, or what is missing, and a hint. Only an unknown *id_* raises: KeyError.
+    """
+    found = questions.exercise(id_)
+    if len(values) != len(found.wants):
+        given = f"{len(values)} value{'' if len(values) == 1 else 's'}"
+        wanted = " and ".join(found.wants)
+        return Verdict(False, f"it was given {given}.", f"It wants {len(found.wants)}: {wanted}.")
+    try:
+        return found.judge(*values)
+    except (Exception, SystemExit) as error:
+        # A judge foresees what students do; this is for the machine (no room, no processes) and for the rest.
+        return Verdict(False, f"it couldn't be judged: {_said(error)}.", "Run the lesson from its first cell, then this.")
+
+
+class Prediction(anywidget.AnyWidget):
+    """A question with its options. A click, or :meth:`choose`, is answered at once; a wrong one may be followed
+    by another."""
+
+    _esm = HERE / "check.js"
+    _css = (
+        (HERE / "check.css").read_text(encoding="utf-8").replace("RIGHT", RIGHT).replace("WRONG", WRONG)
+    )
+
+    text = traitlets.Unicode().tag(sync=True)
+    options = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    chosen = traitlets.List(traitlets.Dict()).tag(sync=True)
+    """What was chosen so far, the latest last: ``option`` (its number), ``right``, ``reply``. The browser learns
+    of an answer what it has asked for and no more."""
+
+    def __init__(self, question: Question) -> None:
+        self.question = question
+        super().__init__(text=question.text, options=[option.text for option in question.options])
+        self.on_msg(self._received)
+
+    def choose(self, answer: str) -> Verdict:
+        """Choose an option by its letter (``"B"``) or the beginning of its text; return what is said to it.
+
+        Raises ValueError when that is none of the options, or begins several.
+        """
+        return self._take(self._number(answer))
+
+    def __repr__(self) -> str:
+        rows = [f"  {letter}  {option}" for letter, option in zip(LETTERS, self.options, strict=False)]
+        return "\n".join([f"Predict: {self.text}", *rows])
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        still = {"text/plain": repr(self), "text/html": _static(self.text, self.options)}
+        shown = super()._repr_mimebundle_(**kwargs)
+        if shown is None:
+            return still
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+        return data | still, metadata
+
+    def _number(self, answer: str) -> int:
+        wanted = str(answer).strip().casefold()
+        if len(wanted) == 1 and wanted.upper() in LETTERS[: len(self.options)]:
+            return LETTERS.index(wanted.upper())
+        matching = [i for i, text in enumerate(self.options) if wanted and text.casefold().startswith(wanted)]
+        if len(matching) != 1:
+            raise ValueError(f"{answer!r} isn't one of the options: {' / '.join(self.options)}")
+        return matching[0]
+
+    def _take(self, number: int) -> Verdict:
+        option = self.question.options[number]
+        self.chosen = [*self.chosen, {"option": number, "right": option.right, "reply": option.reply}]
+        return Verdict(option.right, option.reply, words=("Right", "Not so"))
+
+    def _received(self, _widget: object, content: object, _buffers: object) -> None:
+        number = content.get("choose") if isinstance(content, dict) else None
+        if type(number) is int and 0 <= number < len(self.options):
+            self._take(number)
+
+
+def _static(text: str, options: Sequence[str]) -> str:
+    """Return the question as HTML for where no kernel is; without a style of its own, which some sites remove."""
+    rows = "".join(f"<li>{escape(option)}</li>" for option in options)
+    return f'<p><b>Predict:</b> {escape(text)}</p><ol type="A">{rows}</ol><p><i>Run this cell to answer.</i></p>'
+
+
+def _said(error: BaseException) -> str:
+    """Return an error in words, whatever it is: a student's exception may fail to be printed."""
+    try:
+        words = str(error)
+    except Exception:
+        words = ""
+    return f"{type(error).__name__}: {words[:200]}" if words else type(error).__name__

@@ -1,0 +1,50 @@
+"""Where the lessons are, and which one is meant.
+
+Used by ``shmlab lab``, which opens them, and by ``shmlab doctor``, which counts them.
+"""
+
+from pathlib import Path
+
+import shmlab
+
+
+def folder() -> Path:
+    """Return where the lessons are in a checkout: beside the package."""
+    return Path(shmlab.__file__).resolve().parents[1] / "notebooks"
+
+
+def lessons() -> list[Path]:
+    """Return the lessons in order; none where the package was installed without them."""
+    return sorted(folder().glob("[0-9][0-9]*.ipynb"))
+
+
+def choose(wanted: str | None) -> Path:
+    """Return the lesson that *wanted* means: its number, a word of its name, or a path; by default the first.
+
+    Raises SystemExit, with what there is, when it means none or more than one.
+    """
+    if wanted is not None and wanted.endswith(".ipynb") and Path(wanted).is_file():
+        return Path(wanted).resolve()
+    there = lessons()
+    if not there:
+        raise SystemExit(
+            f"shmlab: no lessons in {folder()}: they come with the repository, not with the package; "
+            "clone it and run make lab, or name a notebook: shmlab lab FILE.ipynb"
+        )
+    if wanted is None:
+        return there[0]
+    if wanted.isdecimal():
+        meant = [each for each in there if int(each.name[:2]) == int(wanted)]
+    else:
+        word = wanted.lower().removesuffix(".ipynb").replace(" ", "-").replace("_", "-")
+        meant = [each for each in there if word in each.stem.lower().replace("_", "-")]
+    if len(meant) != 1:
+        listed = "".join(f"\n  {each.stem}" for each in meant or there)
+        many = f"{wanted!r} could be any of" if meant else f"there is no lesson {wanted!r}; there are"
+        raise SystemExit(f"shmlab: {many}{listed}")
+    return meant[0]
+
+
+def root_of(lesson: Path) -> Path:
+    """Return the folder that JupyterLab shows: the checkout, so that a lesson can link to its sources."""
+    return folder().parent if lesson.parent == folder() else lesson.parent
