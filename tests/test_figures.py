@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmlab import figures
+from shmlab.figures.numbers import _limits
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ def whole(data: bytes) -> Taken:
 @pytest.mark.parametrize(
     ("count", "text"),
     [
-        (0, "0 bytes"), (1, "1 byte"), (100, "100 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"), (1536, "1.5 KiB"),
-        (65536, "64 KiB"), (1 << 20, "1 MiB"), (1 << 30, "1 GiB"), ((1 << 30) - 1, "1024 MiB"), (3 << 40, "3 TiB"),
+        (0, "0 bytes"), (1, "1 byte"), (100, "100 bytes"), (1023, "1023 bytes"), (1024, "1 KiB"),
+        (1536, "1.5 KiB"), (65536, "64 KiB"), (1 << 20, "1 MiB"), (1 << 30, "1 GiB"),
+        ((1 << 30) - 1, "1024 MiB"), (3 << 40, "3 TiB"),
         (5 << 60, "5242880 TiB"),
     ],
 )  # fmt: skip
@@ -114,9 +116,9 @@ def test_values_are_drawn_once_and_moved() -> None:
 )
 def test_whatever_the_numbers_the_axis_holds_the_finite_ones(first: list[float], then: list[float]) -> None:
     kind = np.dtype("float64")
-    limits = figures._limits(np.array(first), kind, None)
+    limits = _limits(np.array(first), kind, None)
     for numbers in (np.array(first), np.array(then)):
-        limits = figures._limits(numbers, kind, limits)
+        limits = _limits(numbers, kind, limits)
         finite = numbers[np.isfinite(numbers) & (np.abs(numbers) <= 1e300)]
         assert np.isfinite(limits).all()
         assert limits[0] < limits[1]

@@ -1,7 +1,7 @@
 """What a lesson puts on screen: live views of an object's bytes and numbers, and what they share.
 
-Each is a widget that can be driven from code as well as by clicking, and leaves a static picture behind. Nothing
-below :mod:`shmlab.panels` knows of widgets.
+Each is a widget that can be driven from code as well as by clicking, and leaves a static picture behind.
+Nothing below :mod:`shmlab.panels` knows of widgets.
 """
 
 from shmlab.panels.frames import FrameLoop

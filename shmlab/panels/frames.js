@@ -53,7 +53,7 @@ function follow(model, root, { paint, arrived = () => {}, failed = () => {}, los
     timer = setTimeout(() => {
       timer = 0;
       send({ ack: done });
-    }, frame - heard > 12 ? 500 : 40);
+    }, frame - heard > 20 ? 500 : 80);
   }
 
   async function next() {

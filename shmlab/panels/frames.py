@@ -1,8 +1,9 @@
 """The frame loop: one thread that sends frames to a browser no faster than the browser paints them.
 
-Every live panel has one. It knows neither widgets nor what a frame shows: it calls ``tick(n)``, hears from the
-views what they painted, and ends its thread as soon as nobody looks. What does *not* stop a frame thread by
-itself, measured: closing the widget, interrupting the kernel, deleting the output. So each of them is asked
+Every live panel has one. It knows neither widgets nor what a frame shows: it calls ``tick(n)``, hears from
+the views what they painted, and ends its thread as soon as nobody looks. What does *not* stop a frame thread
+by itself, measured: closing the widget, interrupting the kernel, deleting the output. So each of them is
+asked
 for here. Imported by :mod:`shmlab.panels.live` and by every other panel that moves.
 """
 
@@ -13,15 +14,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-WINDOW = 6
-"""Frames that may be on their way before the loop waits for an acknowledgement."""
+from shmlab.panels import turns
+
+WINDOW, WINDOW_SLOW = 8, 2
+"""Frames that may be on their way before the loop waits for an acknowledgement. Views acknowledge several at
+once, hence many; over a slow line a long queue would be nothing but delay, hence few."""
+
+SLOW = 0.25
+"""Seconds from sending a frame to its acknowledgement after which a line counts as slow."""
 
 PATIENCE = 0.2
 """Seconds it waits for one while the kernel is idle, and so would hear of it: then the browser is slow."""
 
 PATIENCE_BUSY = 0.03
-"""Seconds it waits while a cell runs: acknowledgements are then read only after the cell, so that their absence
-says nothing, and waiting longer would freeze the picture just when there is something to see."""
+"""Seconds it waits while a cell runs: acknowledgements are then read only after the cell, so that their
+absence says nothing, and waiting longer would freeze the picture just when there is something to see."""
 
 ABSENT = 2.0
 """Seconds without any view, or without a word from any, after which the thread ends."""
@@ -41,7 +48,7 @@ LONG = 0.5
 """Seconds after which a cell counts as long."""
 
 REPEAT_BUSY = 0.5
-"""Seconds after which, while a cell runs, a whole frame is sent again: a view may have come that can't tell us."""
+"""Seconds after which, while a cell runs, a whole frame is sent again: a view may have come unheard."""
 
 
 class FrameLoop:
@@ -53,11 +60,11 @@ class FrameLoop:
     is told at every end why, and the exception if *tick* raised one.
 
     :meth:`received` takes what views send: ``{"ack": n}`` for a painted frame, ``{"view": id, "is": "seen"}``
-    when one comes into sight, ``"hidden"`` when it scrolls away or its tab does, ``"gone"`` when it's removed.
-    The thread begins with :meth:`start` or with the first view seen. It ends with :meth:`stop`, when *alive*
-    says no, when a cell was interrupted, when *tick* raised, and after two seconds with nobody looking (and
-    begins again when somebody does). :attr:`ended` says why: ``"stopped"``, ``"closed"``, ``"interrupted"``,
-    ``"failed"``, ``"unseen"``; it is empty while frames flow.
+    when one comes into sight, ``"hidden"`` when it scrolls away or its tab does, ``"gone"`` when it's
+    removed. The thread begins with :meth:`start` or with the first view seen. It ends with :meth:`stop`, when
+    *alive* says no, when a cell was interrupted, when *tick* raised, and after two seconds with nobody
+    looking (and begins again when somebody does). :attr:`ended` says why: ``"stopped"``, ``"closed"``,
+    ``"interrupted"``, ``"failed"``, ``"unseen"``; it is empty while frames flow.
     """
 
     def __init__(
@@ -89,6 +96,8 @@ class FrameLoop:
         self._later: threading.Timer | None = None
         self._shell: Any = None
         self._error: Exception | None = None
+        self._window = WINDOW
+        self._times = [0.0] * 32  # when the latest frames were sent
         self._heard = self._unseen = self._sent = self._changed = self._repeated = 0.0
 
     def __repr__(self) -> str:
@@ -111,7 +120,8 @@ class FrameLoop:
             self._begin()
 
     def stop(self, timeout: float = 1.0) -> None:
-        """End the thread and wait until it's gone, at most *timeout* seconds. May be called twice, from any thread.
+        """End the thread and wait until it's gone, at most *timeout* seconds. May be called twice, from any
+        thread.
 
         Raises TimeoutError if it's still in a tick by then.
         """
@@ -139,9 +149,12 @@ class FrameLoop:
             now = self._heard = time.monotonic()
             if threading.current_thread() is threading.main_thread():
                 # The main thread reads messages only between cells.
-                self._busy = False
+                self._set_busy(False)
             ack = content.get("ack")
             if isinstance(ack, int):
+                if self.acknowledged < ack <= self.frame:
+                    late = now - self._times[ack % len(self._times)] > SLOW
+                    self._window = WINDOW_SLOW if late else WINDOW
                 self.acknowledged = max(self.acknowledged, min(ack, self.frame))
             if "view" in content:
                 self._view(str(content["view"]), str(content.get("is", "seen")), now)
@@ -184,7 +197,12 @@ class FrameLoop:
         if self._thread is not None:  # told to end, and still there: it goes on instead
             return
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._set_busy(self._busy)
         self._thread.start()
+
+    def _set_busy(self, busy: bool) -> None:
+        self._busy = busy
+        turns.shorten(self, busy and self._thread is not None)
 
     def _once(self) -> None:
         """Show a view that came after the end what there is; nothing moves."""
@@ -235,7 +253,7 @@ class FrameLoop:
             try:
                 if look and self._tick(self.frame + 1):
                     self.frame += 1
-                    self._changed = now
+                    self._times[self.frame % len(self._times)] = self._changed = now
             except Exception as error:
                 with self._state:
                     reason = "failed" if self._alive() else "closed"
@@ -249,7 +267,7 @@ class FrameLoop:
         self._say(reason)
 
     def _may_send(self) -> bool:
-        return self._halt.is_set() or self.frame - self.acknowledged < WINDOW
+        return self._halt.is_set() or self.frame - self.acknowledged < self._window
 
     def _say(self, reason: str) -> None:
         with contextlib.suppress(Exception):  # there may be nobody left to tell
@@ -258,6 +276,7 @@ class FrameLoop:
     def _end(self, reason: str) -> None:
         self.ended = reason
         self._thread = None
+        self._set_busy(self._busy)
         if reason != "unseen" or not self._views:
             self._deaf()
 
@@ -268,7 +287,7 @@ class FrameLoop:
         if self._shell is None and "IPython" in sys.modules:
             from IPython import get_ipython
 
-            shell = get_ipython()  # type: ignore[no-untyped-call]
+            shell = get_ipython()
             if shell is not None and getattr(shell, "kernel", None) is not None:
                 shell.events.register("pre_run_cell", self._cell_begins)
                 shell.events.register("post_run_cell", self._cell_ends)
@@ -286,7 +305,7 @@ class FrameLoop:
 
     def _cell_begins(self, _info: object = None) -> None:
         with self._state:
-            self._busy = True
+            self._set_busy(True)
             # A view that is out of sight may be scrolled to while a long cell runs, and couldn't tell us.
             if self._thread is None and self._views:
                 self._no_later()
@@ -307,7 +326,7 @@ class FrameLoop:
     def _cell_ends(self, result: object = None) -> None:
         error = getattr(result, "error_in_exec", None) or getattr(result, "error_before_exec", None)
         with self._state:
-            self._busy = False
+            self._set_busy(False)
             self._no_later()
             self._sent = time.monotonic()
             if not self._met:

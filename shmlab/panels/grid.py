@@ -1,8 +1,8 @@
-"""The byte grid: every byte of an object as a cell that flashes when it changes, in hex, decimal or characters.
+"""The byte grid: every byte of an object as a cell that flashes when it changes.
 
 Raw bytes go to the browser, as they are, and are painted there (grid.js); larger objects are sampled here, so
-that a frame has at most 64 KiB whatever the size. Never through a trait: a notebook would store them. Imported
-by lessons through :mod:`shmlab.panels`.
+that a frame has at most 64 KiB whatever the size. Never through a trait: a notebook would store them.
+Imported by lessons through :mod:`shmlab.panels`.
 """
 
 from typing import Any
@@ -19,13 +19,13 @@ RUNS, RUN = 256, 256
 class ByteGrid(LiveView):
     """A live grid of the bytes of the object *name* (``/mymem``), changed ones flashing.
 
-    *offset* and *length* (bytes) choose a part, *columns* how many bytes make a row; *rows* limits the length when
-    *length* isn't given. Up to 512 bytes are written out, in :attr:`notation` ``"hex"``, ``"decimal"`` or
-    ``"characters"``; up to 64 KiB every byte is a dot, dark for 0 and bright for 255; of more, 256 bytes from each
-    of 256 places, and the caption says so. Point at a byte, or use the arrow keys, to read it.
+    *offset* and *length* (bytes) choose a part, *columns* how many bytes make a row; *rows* limits the length
+    when *length* isn't given. Up to 512 bytes are written out, in :attr:`notation` ``"hex"``, ``"decimal"``
+    or ``"characters"``; up to 64 KiB every byte is a dot, dark for 0 and bright for 255; of more, 256 bytes
+    from each of 256 places, and the caption says so. Point at a byte, or use the arrow keys, to read it.
 
-    The object needn't exist: the grid says so, and shows it when it appears. *rate* is frames a second at most.
-    Raises ValueError for arguments that no grid can have.
+    The object needn't exist: the grid says so, and shows it when it appears. *rate* is frames a second at
+    most. Raises ValueError for arguments that no grid can have.
     """
 
     _esm = front_end("frames.js", "live.js", "grid.js")

@@ -1,9 +1,9 @@
 """What the live views have in common: an object watched by name, a frame loop, a static picture, a sentence.
 
-A view says in words when there is nothing to see (no such object yet, size 0, no permission), and starts to show
-it by itself when there is. Beside the widget it leaves a PNG and one sentence, so that a stored notebook, an HTML
-export and a code-hosting page show something true. What is drawn, and how, stands in :mod:`shmlab.panels.grid`
-and :mod:`shmlab.panels.plot`, which subclass :class:`LiveView`.
+A view says in words when there is nothing to see (no such object yet, size 0, no permission), and starts to
+show it by itself when there is. Beside the widget it leaves a PNG and one sentence, so that a stored
+notebook, an HTML export and a code-hosting page show something true. What is drawn, and how, stands in
+:mod:`shmlab.panels.grid` and :mod:`shmlab.panels.plot`, which subclass :class:`LiveView`.
 """
 
 import threading
@@ -39,8 +39,8 @@ class Look:
 class LiveView(anywidget.AnyWidget):
     """A live view of the object called *name*; subclasses say what to sample and how to draw it.
 
-    Frames are sent while the view is on screen. :meth:`stop` freezes it, :meth:`start` goes on; ``close`` removes
-    it. An interrupted cell freezes it too.
+    Frames are sent while the view is on screen. :meth:`stop` freezes it, :meth:`start` goes on; ``close``
+    removes it. An interrupted cell freezes it too.
     """
 
     _css = (HERE / "live.css").read_text(encoding="utf-8")
@@ -91,9 +91,9 @@ class LiveView(anywidget.AnyWidget):
         from IPython.display import display
 
         bundle, metadata = self._still()
-        display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        display(bundle, metadata=metadata, raw=True)
         if "image/png" in bundle:
-            display({"text/plain": bundle["text/plain"]}, raw=True)  # type: ignore[no-untyped-call]
+            display({"text/plain": bundle["text/plain"]}, raw=True)
 
     # --- for subclasses ----------------------------------------------------------------------------------
 

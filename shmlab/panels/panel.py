@@ -13,10 +13,10 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from shmlab import figures, listings
+from shmlab import figures
 from shmlab.palette import PROCESS_COLOURS
 from shmlab.panels.frames import FrameLoop
-from shmlab.panels.live import DRAWING, HERE, LiveView, front_end
+from shmlab.panels.live import DRAWING, LiveView, front_end
 from shmlab.processes import Process, start
 from shmlab.programs import find_compiler
 
@@ -28,12 +28,12 @@ SHOWN_OUTPUT = 2000
 
 
 class Controls(anywidget.AnyWidget):
-    """The buttons, the speed, and a column for each process: its state in words, its source, its variables."""
+    """The buttons, the speed, and a column for each process: its state, its source, its variables."""
 
     _esm = front_end("frames.js", "processes.js")
-    _css = "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("live.css", "processes.css"))
+    _css = front_end("live.css", "processes.css")
 
-    listings = traitlets.List().tag(sync=True)
+    listings: Any = traitlets.List().tag(sync=True)
     speed = traitlets.Float(0.0).tag(sync=True)
     """Steps a second; 0 for full speed."""
 
@@ -182,8 +182,8 @@ class Panel(ipywidgets.VBox):
         from IPython.display import display
 
         bundle, metadata = self._still()
-        display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
-        display({"text/plain": bundle["text/plain"]}, raw=True)  # type: ignore[no-untyped-call]
+        display(bundle, metadata=metadata, raw=True)
+        display({"text/plain": bundle["text/plain"]}, raw=True)
 
     def _process(self, label: str) -> Process:
         for process in self.processes:
@@ -215,7 +215,7 @@ class Panel(ipywidgets.VBox):
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         sentence = self.sentence
         with DRAWING:
-            drawn = listings.draw_listings([_still_listing(each) for each in self.processes])
+            drawn = figures.draw_listings([_still_listing(each) for each in self.processes])
             parts = [figures.png(drawn)]
         parts += [part for view in self.views if (part := view.still()) is not None]
         return {"text/plain": sentence, "image/png": figures.stack(parts)}, {"image/png": {"alt": sentence}}
@@ -269,10 +269,10 @@ def _shown(process: Process) -> dict[str, Any]:
     }
 
 
-def _still_listing(process: Process) -> listings.Listing:
+def _still_listing(process: Process) -> figures.Listing:
     state = process.state
     title = f"{process.label}  {process.program.name} · {process.program.language}"
     words = _unavailable(process) or str(state)
-    return listings.Listing(
+    return figures.Listing(
         title, process.colour, words, tuple(process.program.source.splitlines()), state.line
     )

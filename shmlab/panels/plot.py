@@ -29,7 +29,8 @@ class Canvas:
     def draw(self, sample: observe.Sample, whole: bool) -> tuple[int, int, list[bytes]]:
         """Draw a sample; return where the line's picture goes (x, y, in pixels) and the PNGs.
 
-        The last one is the line; before it stands the picture to put it on, if *whole* or if that one changed.
+        The last one is the line; before it stands the picture to put it on, if *whole* or if that one
+        changed.
         """
         if figures.update_values(self._artists, sample) or not self._ground:
             self._canvas.draw()
@@ -41,7 +42,7 @@ class Canvas:
         height = self._canvas.get_width_height()[1]
         left, right = int(axes.bbox.x0), int(axes.bbox.x1) + 1
         top, bottom = height - int(axes.bbox.y1) - 1, height - int(axes.bbox.y0)
-        # Of a line in one colour the opacity says everything: as a palette of that colour in 256 opacities it takes
+        # Of a line in one colour the opacity says everything: a palette of that colour in 256 opacities takes
         # a quarter of the bytes, and so of the time to compress them.
         opacity = Image.fromarray(np.ascontiguousarray(self._pixels()[top:bottom, left:right, 3]))
         opacity.putpalette(_rgb(line.get_color()) * 256)
@@ -68,9 +69,9 @@ class LivePlot(LiveView):
     """A live plot of the numbers in the object *name* (``/mymem``): value against index.
 
     *dtype* is what the bytes are read as (numpy's name of an integer or float, ``"uint8"``, ``"int32"``,
-    ``"float64"``); *offset* and *length* (bytes) choose a part; of more than *points* numbers, evenly spaced ones
-    are shown, and the title says so. *unit* is what a value counts, for the axis; *colour* a process's colour.
-    *width* and *height* are pixels, *rate* frames a second at most.
+    ``"float64"``); *offset* and *length* (bytes) choose a part; of more than *points* numbers, evenly spaced
+    ones are shown, and the title says so. *unit* is what a value counts, for the axis; *colour* a process's
+    colour. *width* and *height* are pixels, *rate* frames a second at most.
 
     The object needn't exist: the plot says so, and shows it when it appears. Raises ValueError for a *dtype*
     that can't be drawn and for arguments that no plot can have.
@@ -92,7 +93,8 @@ class LivePlot(LiveView):
         rate: float = 30.0,
     ) -> None:
         for word, value, least in (
-            ("points", points, 2), ("offset", offset, 0), ("length", length, 1), ("width", width, 300), ("height", height, 200)
+            ("points", points, 2), ("offset", offset, 0), ("length", length, 1), ("width", width, 300),
+            ("height", height, 200)
         ):  # fmt: skip
             if value is not None and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{word}={value!r}: a plot needs a whole number from {least}")

@@ -1,4 +1,4 @@
-"""Listings: the source of several programs side by side, the line each process has reached marked in its colour.
+"""Listings: the sources of several programs side by side, the line each process has reached marked.
 
 Imported by :mod:`shmlab.figures`.
 """
@@ -6,9 +6,9 @@ Imported by :mod:`shmlab.figures`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from shmlab.figures import TYPE
+from shmlab.figures.common import TYPE
 from shmlab.palette import INK, QUIET
 
 if TYPE_CHECKING:
@@ -74,7 +74,12 @@ def _draw(ax: "Axes", listing: Listing, rows: int, width: int) -> None:
         if here:
             ax.add_patch(Rectangle((0, row - 0.5), 1, 1, color=listing.colour, alpha=0.22, linewidth=0))
             ax.add_patch(Rectangle((0, row - 0.5), 0.012, 1, color=listing.colour, linewidth=0))
-        style = {"fontsize": TYPE - 4, "family": "monospace", "va": "center", "parse_math": False}
+        style: dict[str, Any] = {
+            "fontsize": TYPE - 4,
+            "family": "monospace",
+            "va": "center",
+            "parse_math": False,
+        }
         ax.text(0.075, row, str(first + row + 1), color=QUIET, ha="right", **style)
         shown = text.expandtabs(4)
         shown = shown if len(shown) <= room else shown[: room - 1] + "…"
