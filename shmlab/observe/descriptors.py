@@ -22,7 +22,7 @@ FLAGS = (
     "O_APPEND", "O_NONBLOCK", "O_SYNC", "O_DSYNC", "O_ASYNC", "O_DIRECT", "O_TMPFILE", "O_DIRECTORY",
     "O_NOFOLLOW", "O_NOATIME", "O_PATH", "O_CLOEXEC",
 )  # fmt: skip
-"""What the kernel keeps of an open's flags; O_CREAT, O_EXCL and O_TRUNC act once and are forgotten (open(2))."""
+"""What the kernel keeps of an open's flags; O_CREAT, O_EXCL and O_TRUNC act once, then it forgets them."""
 
 ACCESS = {os.O_RDONLY: "O_RDONLY", os.O_WRONLY: "O_WRONLY", os.O_RDWR: "O_RDWR", os.O_ACCMODE: "O_ACCMODE"}
 
@@ -120,7 +120,7 @@ def _in_shm(target: str, unlinked: bool) -> str:
 
 
 def _kind(target: str, bits: int) -> str:
-    """Say what a path leads to, by the path: stat(2) could wait for a network file system without an answer."""
+    """Say what a path leads to, by the path: stat(2) could wait for a network file system for ever."""
     if target.startswith("/memfd:"):
         return "memory file"
     if target.startswith("anon_inode:"):

@@ -1,4 +1,4 @@
-"""Pages: what a mapping costs in memory, which physical page lies under an address, which pages an object has.
+"""Pages: what a mapping costs, which physical page lies under an address, which pages an object has.
 
 The kernel's own accounts are read: /proc/PID/smaps, /proc/PID/pagemap, and lseek(2) on an object. Nothing is
 mapped and no page is touched, for a touch is what these accounts are about (FACTS F22, F77). The lines of a
@@ -9,7 +9,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from shmlab.observe import table
 from shmlab.observe.machine import _sees_page_frames as sees_page_frames
@@ -19,7 +19,7 @@ from shmlab.observe.sampling import Sampler
 from shmlab.observe.table import Columns, Literals, Table, Value
 
 ENTRY = 8
-"""Bytes of /proc/PID/pagemap that describe one page (the kernel's Documentation/admin-guide/mm/pagemap.rst)."""
+"""Bytes of /proc/PID/pagemap that describe one page (the kernel's admin-guide/mm/pagemap.rst)."""
 
 PRESENT, SWAPPED, FILE_OR_SHARED, EXCLUSIVE = 1 << 63, 1 << 62, 1 << 61, 1 << 56
 FRAME = (1 << 55) - 1
@@ -51,8 +51,8 @@ class Memory(MapLine):
     *rss* is what is in memory and was touched through this mapping, *pss* the same with each page divided by
     the number of processes that touched it, so that the *pss* of all processes add up. *shared_…* pages are
     also in another process's page tables, *private_…* in this one's alone: it's touching that counts, not
-    mapping or forking (FACTS F77). *anonymous* pages belong to no object: in a MAP_PRIVATE mapping, those that
-    were copied on write. *referenced* was used lately.
+    mapping or forking (FACTS F77). *anonymous* pages belong to no object: in a MAP_PRIVATE mapping, those
+    that were copied on write. *referenced* was used lately.
     """
 
     rss: int
@@ -78,10 +78,11 @@ class Page(Value):
     """One page of a process's address space, as /proc/PID/pagemap describes it.
 
     *present* is whether the process's page tables lead to a page in memory: a page of an object that this
-    process has yet to touch isn't, whoever else uses it. *file_or_shared* is whether it belongs to an object,
-    a file or shared anonymous memory; a page copied on write doesn't. *exclusive* is whether no other page
-    table leads to it. *frame* is the physical page's number, None when the page isn't present and when the
-    kernel hides it (FACTS F79); never 0.
+    process has yet to touch isn't, whoever else uses it. (Reading one page also brings those of the 64 KiB
+    around it that are in memory already: the kernel's fault-around. Writing brings one.) *file_or_shared* is
+    whether it belongs to an object, a file or shared anonymous memory; a page copied on write doesn't.
+    *exclusive* is whether no other page table leads to it. *frame* is the physical page's number, None when
+    the page isn't present and when the kernel hides it (FACTS F79); never 0.
     """
 
     address: int
@@ -124,7 +125,9 @@ class Pages(Table[Page]):
     frames_permitted: bool = False
 
     def _remarks(self) -> list[str]:
-        hidden = [] if self.frames_permitted else ["frame numbers are hidden: seeing them takes CAP_SYS_ADMIN"]
+        hidden = (
+            [] if self.frames_permitted else ["frame numbers are hidden: seeing them takes CAP_SYS_ADMIN"]
+        )
         return super()._remarks() + hidden
 
 
@@ -174,7 +177,7 @@ def pages(pid: int | str, start: int, length: int) -> Pages:
     """Return the pages that the *length* bytes from address *start* of process *pid* lie in, one row a page.
 
     An address that isn't mapped is a page that isn't present. Whoever lacks CAP_SYS_ADMIN gets rows without
-    ``frame``, and ``frames_permitted`` False: the kernel tells everything else but that. One pread(2), whatever
+    ``frame``, and ``frames_permitted`` False: the kernel tells everything but that. One pread(2), whatever
     the length. The table is empty when there's no such process.
 
     Raises PermissionError for a process that this user may not look at, OSError EINVAL for a negative *start*
@@ -207,8 +210,8 @@ def allocated_pages(name: str, kind: Kind = "object", most: int = MOST_EXTENTS) 
     allocates nothing (FACTS F22). A page is allocated by the first touch, even one that reads; ftruncate
     allocates none (F21). Pages that posix_fallocate reserved and nobody touched count as a hole.
 
-    Raises OSError with the name: FileNotFoundError, PermissionError, EINVAL for a name that no object can have.
-    Source: SEEK_DATA and SEEK_HOLE of lseek(2).
+    Raises OSError with the name: FileNotFoundError, PermissionError, EINVAL for a name that no object can
+    have. Source: SEEK_DATA and SEEK_HOLE of lseek(2).
     """
     fd = Sampler(name, kind)._open()
     try:
@@ -245,7 +248,9 @@ def _proc(pid: int | str) -> int | str:
 def _parse_smaps(text: bytes) -> Iterator[Memory]:
     line: MapLine | None = None
     sizes: dict[str, int] = {}
-    for raw in text.splitlines():
+    for raw in text.split(b"\n"):
+        if not raw:
+            continue
         label, colon, rest = raw.partition(b":")
         # A mapping's own line has its first colon in the device, after blanks.
         if not colon or b" " in label:
@@ -259,8 +264,9 @@ def _parse_smaps(text: bytes) -> Iterator[Memory]:
 
 
 def _memory(line: MapLine, sizes: dict[str, int]) -> Memory:
-    fields = {name: getattr(line, name) for name in MapLine.__match_args__}
-    return Memory(**fields, **{name: sizes.get(name, 0) for name in FIELDS.values()})
+    fields: dict[str, Any] = {name: getattr(line, name) for name in MapLine.__match_args__}
+    fields |= {name: sizes.get(name, 0) for name in FIELDS.values()}
+    return Memory(**fields)
 
 
 def _page(address: int, entry: int) -> Page:

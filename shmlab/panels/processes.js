@@ -83,7 +83,7 @@ function column(listing, send) {
     line.classList.add("current");
     line.setAttribute("aria-current", "step");
     // Only the listing scrolls, never the page under the reader's eyes.
-    const above = line.offsetTop - source.offsetTop;
+    const above = line.offsetTop;
     if (above < source.scrollTop || above + line.offsetHeight > source.scrollTop + source.clientHeight) {
       source.scrollTop = above - source.clientHeight / 2;
     }

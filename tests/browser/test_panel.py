@@ -28,7 +28,8 @@ panel
 """
 ENDLESS = """
 def spin(name):
-    m = posix.mmap(None, 64, posix.PROT_READ | posix.PROT_WRITE, posix.MAP_SHARED, posix.shm_open(name, os.O_RDWR))
+    fd = posix.shm_open(name, os.O_RDWR)
+    m = posix.mmap(None, 64, posix.PROT_READ | posix.PROT_WRITE, posix.MAP_SHARED, fd)
     i = 0
     while True:
         m.buf[i % 64] = i % 256
