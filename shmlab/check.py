@@ -1,7 +1,8 @@
-"""Predictions and exercises: told at once whether it's right, with the help that fits, and never an exception.
+"""Predictions and exercises: told at once whether it's right, with help that fits, and never an exception.
 
-``predict`` puts a question on screen, ``exercise`` judges what a student made. What is asked, and what is right,
-is in :mod:`shmlab.questions`. Nothing is remembered: a cell that's run again asks anew. Imported by lessons.
+``predict`` puts a question on screen, ``exercise`` judges what a student made. What is asked, and what is
+right, is in :mod:`shmlab.questions`. Nothing is remembered: a cell that's run again asks anew. Imported by
+lessons.
 """
 
 from collections.abc import Sequence
@@ -46,23 +47,23 @@ def exercise(id_: str, *values: Any) -> Verdict:
         return found.judge(*values)
     except (Exception, SystemExit) as error:
         # A judge foresees what students do; this is for the machine (no room, no processes) and for the rest.
-        return Verdict(False, f"it couldn't be judged: {_said(error)}.", "Run the lesson from its first cell, then this.")
+        return Verdict(
+            False, f"it couldn't be judged: {_said(error)}.", "Run the lesson from its first cell, then this."
+        )
 
 
 class Prediction(anywidget.AnyWidget):
-    """A question with its options. A click, or :meth:`choose`, is answered at once; a wrong one may be followed
-    by another."""
+    """A question with its options. A click, or :meth:`choose`, is answered at once; after a wrong one another
+    may follow."""
 
     _esm = HERE / "check.js"
-    _css = (
-        (HERE / "check.css").read_text(encoding="utf-8").replace("RIGHT", RIGHT).replace("WRONG", WRONG)
-    )
+    _css = (HERE / "check.css").read_text(encoding="utf-8").replace("RIGHT", RIGHT).replace("WRONG", WRONG)
 
     text = traitlets.Unicode().tag(sync=True)
     options = traitlets.List(traitlets.Unicode()).tag(sync=True)
     chosen = traitlets.List(traitlets.Dict()).tag(sync=True)
-    """What was chosen so far, the latest last: ``option`` (its number), ``right``, ``reply``. The browser learns
-    of an answer what it has asked for and no more."""
+    """What was chosen so far, the latest last: ``option`` (its number), ``right``, ``reply``. The
+    browser is told of the options that were chosen, and of no other whether it's right."""
 
     def __init__(self, question: Question) -> None:
         self.question = question
@@ -109,9 +110,12 @@ class Prediction(anywidget.AnyWidget):
 
 
 def _static(text: str, options: Sequence[str]) -> str:
-    """Return the question as HTML for where no kernel is; without a style of its own, which some sites remove."""
-    rows = "".join(f"<li>{escape(option)}</li>" for option in options)
-    return f'<p><b>Predict:</b> {escape(text)}</p><ol type="A">{rows}</ol><p><i>Run this cell to answer.</i></p>'
+    """Return the question as HTML for where no kernel is; without styles, which some sites remove."""
+    rows = "".join(
+        f"<li><b>{letter}</b> &nbsp; {escape(option)}</li>"
+        for letter, option in zip(LETTERS, options, strict=False)
+    )
+    return f"<p><b>Predict:</b> {escape(text)}</p><ul>{rows}</ul><p><i>Run this cell to answer.</i></p>"
 
 
 def _said(error: BaseException) -> str:

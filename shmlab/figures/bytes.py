@@ -92,7 +92,7 @@ def draw_bytes(
         for index in range(count):
             at = (index % columns, index // columns)
             texts.append(ax.text(*at, "", ha="center", va="center", fontsize=size, family="monospace"))
-    dress(ax, "", "byte in the row", "row offset (bytes)")
+    dress(ax, "", "byte in the row", "row (bytes)" if rows < 4 else "row offset (bytes)")
     _label_rows(ax, sample, columns, rows)
     artists = BytesArtists(ax, image, texts, (rows, columns), count, name, notation)
     update_bytes(artists, sample)

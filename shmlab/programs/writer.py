@@ -1,6 +1,5 @@
 """Opens an object by its name and writes a text into it, one byte a step. Twin: writer.c."""
 
-import mmap
 import os
 from collections.abc import Iterator
 
@@ -8,9 +7,10 @@ from shmlab import posix
 
 
 def writer(name: str, text: str) -> Iterator[str]:
-    fd = posix.shm_open(name, os.O_RDWR)
+    fd = posix.shm_open(name, posix.O_RDWR)
     yield "shm_open"
-    m = posix.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd)
+    prot = posix.PROT_READ | posix.PROT_WRITE
+    m = posix.mmap(None, 4096, prot, posix.MAP_SHARED, fd)
     os.close(fd)
     yield "mmap"
     for i, byte in enumerate(text.encode()):

@@ -1,8 +1,9 @@
 """What the lessons ask: questions with their answers, exercises with their judges, one module a lesson.
 
-``lesson_01`` holds what lesson 01 asks, as ``QUESTIONS`` and ``EXERCISES``; this page holds what such a module
-is made of, and finds things by their id (``"01-at-once"``). The answers are here and not in the notebook, so
-that nobody reads them by accident. Nothing here knows a widget: :mod:`shmlab.check` puts it on screen.
+``lesson_01`` holds what lesson 01 asks, as ``QUESTIONS`` and ``EXERCISES``; this page holds what such a
+module is made of, and finds things by their id (``"01-at-once"``). The answers are here and not in the
+notebook, so that nobody reads them by accident. Nothing here knows a widget: :mod:`shmlab.check` puts it
+on screen.
 """
 
 import pkgutil
@@ -90,8 +91,8 @@ class Verdict:
 class Exercise:
     """A task, what it wants to be given (in words, one for each value), and who judges it.
 
-    *judge* gets the student's values. It looks at the kernel's state or runs the student's program in a process
-    of its own; it calls nothing of the student's in the notebook's kernel, and it ends within ``PATIENCE``.
+    *judge* gets the student's values. It looks at the kernel's state or runs the student's program in a
+    process of its own; it calls nothing of the student's in the notebook, and it ends within ``PATIENCE``.
     """
 
     id: str
@@ -132,7 +133,7 @@ class UnknownIdError(KeyError):
 
 @contextmanager
 def scratch(content: bytes, size: int = 4096) -> Iterator[str]:
-    """Create an object that starts with *content*, for a judge to try something on; yield its name, remove it.
+    """Create an object that starts with *content*, for a judge to try things on; yield its name; remove it.
 
     Raises OSError (ENOSPC) when /dev/shm is full.
     """
@@ -157,6 +158,4 @@ def _find(id_: str, those: dict[str, T], what: str) -> T:
     try:
         return those[id_]
     except (KeyError, TypeError):
-        raise UnknownIdError(
-            f"there is no {what} {id_!r}: there are {', '.join(those) or 'none'}"
-        ) from None
+        raise UnknownIdError(f"there is no {what} {id_!r}: there are {', '.join(those) or 'none'}") from None

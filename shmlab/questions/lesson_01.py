@@ -17,34 +17,36 @@ from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, scrat
 QUESTIONS = (
     Question(
         "01-at-once",
-        "Process A stores the letter h and stands still: no msync, no munmap, no end. "
-        "When does the notebook find the h in its own mapping?",
+        "Process A stores the letter h and stands still: no msync, no munmap, no end. When does the "
+        "notebook find the h in its own mapping?",
         (
             wrong(
                 "When A has called msync",
-                "msync writes a mapped file's changes to its disk. This object has no disk behind it, and the "
-                "program never calls msync. What else could carry a byte from A to the notebook?",
+                "msync writes a mapped file's changes to its disk. This object has no disk behind it, and "
+                "the program never calls msync. What else could carry a byte from A to the notebook?",
             ),
             wrong(
                 "When A has unmapped it, or ended",
-                "That would be so if A worked on a copy of its own and handed it in at the end. "
-                "Which flag did both mmap calls get?",
+                "That would be so if A worked on a copy of its own and handed it in at the end. Which flag "
+                "did both mmap calls get?",
             ),
             right(
                 "At once: it's already there",
-                "MAP_SHARED makes both mappings show the same physical memory. A's store changes that memory: "
-                "there is no second place that would have to be brought up to date, and so no call that does it.",
+                "MAP_SHARED makes both mappings show the same physical memory. A's store changes that "
+                "memory: there is no second place that would have to be brought up to date, and so no call "
+                "that does it.",
             ),
             wrong(
                 "Never: each process has a memory of its own",
-                "That holds for all the rest of their memory, and for MAP_PRIVATE. "
-                "Shared memory is the exception that was made on purpose.",
+                "That holds for all the rest of their memory, and for MAP_PRIVATE. Shared memory is the "
+                "exception that was made on purpose.",
             ),
         ),
     ),
     Question(
         "01-writer-ends",
-        "Process A now runs to its end: it unmaps the object and exits. What will the notebook find in the object?",
+        "Process A now runs to its end: it unmaps the object and exits. What will the notebook find in the "
+        "object?",
         (
             wrong(
                 "hello, until the notebook looks a second time",
@@ -52,29 +54,31 @@ QUESTIONS = (
             ),
             right(
                 "hello: the bytes stay",
-                "The bytes belong to the object, and the object belongs to no process. It keeps its name and its "
-                "bytes until somebody unlinks it, even when nobody maps it. (And then until the last mapping goes.)",
+                "The bytes belong to the object, and the object belongs to no process. It keeps its name "
+                "and its bytes until somebody unlinks it, even when nobody maps it. (Unlinking takes the "
+                "name; the memory goes with the last mapping.)",
             ),
             wrong(
                 "Zeros: its memory went with A",
-                "So it is with a process's own memory. But whose is this? A did not create the object, it only "
-                "opened and mapped it.",
+                "So it is with a process's own memory. But whose is this? A did not create the object, it "
+                "only opened and mapped it.",
             ),
             wrong(
                 "An error: the object is gone",
-                "munmap takes the mapping out of one process. What makes an object go is another call, "
-                "one that the program doesn't make.",
+                "munmap takes the mapping out of one process. What makes an object go is another call, one "
+                "that the program doesn't make.",
             ),
         ),
     ),
     Question(
         "01-copy",
-        "copy = bytes(m.buf[:5]) and view = m.buf[:5] both read hello. "
-        "Then another process writes jelly there. What do they read now?",
+        "copy = bytes(m.buf[:5]) and view = m.buf[:5] both read hello. Then another process writes jelly "
+        "there. What do they read now?",
         (
             wrong(
                 "Both read jelly",
-                "bytes(…) made a new object of Python's, in the notebook's own memory. Who else can reach that?",
+                "bytes(…) made a new object of Python's, in the notebook's own memory. Who else can reach "
+                "that?",
             ),
             wrong(
                 "Both read hello",
@@ -82,8 +86,8 @@ QUESTIONS = (
             ),
             right(
                 "copy reads hello, view reads jelly",
-                "“Visible at once” is said of the shared memory. A value that was copied out of it is a photograph: "
-                "it shows what was there, and is out of date from the next store on.",
+                "“Visible at once” is said of the shared memory. A value that was copied out of it is a "
+                "photograph: it shows what was there, and is out of date from the next store on.",
             ),
             wrong(
                 "copy reads jelly, view reads hello",
@@ -93,7 +97,8 @@ QUESTIONS = (
     ),
     Question(
         "01-one-plus-one",
-        "The counter is 0. A loads it, B loads it, A stores, B stores: each has added 1. What is the counter?",
+        "The counter is 0. A loads it, B loads it, A stores, B stores: each has added 1. What is the "
+        "counter?",
         (
             wrong(
                 "2: one and one are two",
@@ -101,8 +106,8 @@ QUESTIONS = (
             ),
             right(
                 "1: one of the two is lost",
-                "Both loaded 0, so both stored 1. B's store wiped out A's: a lost update. "
-                "Every byte was visible at once the whole time; it didn't help.",
+                "Both loaded 0, so both stored 1. B's store wiped out A's: a lost update. Every byte was "
+                "visible at once the whole time; it didn't help.",
             ),
             wrong(
                 "0: they cancel each other out",
@@ -110,8 +115,8 @@ QUESTIONS = (
             ),
             wrong(
                 "1 or 2: that's left to chance",
-                "Which of the two comes about is chance when they run freely. "
-                "Here the order is given, step by step: play it through.",
+                "Which of the two comes about is chance when they run freely. Here the order is given, "
+                "step by step: play it through.",
             ),
         ),
     ),
@@ -128,7 +133,9 @@ def judge_hello(where: Any) -> Verdict:
         text = observe.Sampler(where).read(0, 1 << 20)
     except FileNotFoundError:
         return Verdict(
-            False, f"there is no object called {where!r:.60}.", "Run the lesson from its first cell, then this one."
+            False,
+            f"there is no object called {where!r:.60}.",
+            "Run the lesson from its first cell, then this one.",
         )
     except OSError as error:
         return Verdict(False, f"{where!r:.60} can't be read: {error.strerror}.", "Give it name.")
@@ -137,7 +144,9 @@ def judge_hello(where: Any) -> Verdict:
         return Verdict(True, "the kernel finds hello at offset 100, in 5 bytes that every process may see.")
     message = f"at offset 100 there is {found!r}."
     if len(text) < 105:
-        return Verdict(False, f"the object has {len(text)} bytes: there is no offset 104.", "Use the lesson's object.")
+        return Verdict(
+            False, f"the object has {len(text)} bytes: there is no offset 104.", "Use the lesson's object."
+        )
     if found.lower() == b"hello":
         return Verdict(False, message, "Every byte counts: small letters.")
     if found == bytes(5):
@@ -155,7 +164,9 @@ SHOUTED = b"one memory, 2 processes!"
 def judge_shout(program: Any) -> Verdict:
     """Exercise 01-b: a program that writes the object's letters large, in place, one byte a step."""
     if type(program) is str or program is None:
-        return Verdict(False, f"that's {_kind(program)}, not a program.", "Give it shout, without parentheses.")
+        return Verdict(
+            False, f"that's {_kind(program)}, not a program.", "Give it shout, without parentheses."
+        )
     try:
         program = as_program(program)
     except (TypeError, ValueError) as error:
@@ -173,7 +184,9 @@ def _watch_shout(process: Process, sampler: observe.Sampler) -> Verdict:
             now = sampler.read()
         except FileNotFoundError:
             return Verdict(
-                False, "the object is gone: the program unlinked it.", "Others still need it: leave out shm_unlink."
+                False,
+                "the object is gone: the program unlinked it.",
+                "Others still need it: leave out shm_unlink.",
             )
         if len(now) != len(before):
             return Verdict(
@@ -207,14 +220,18 @@ def _judge_shouted(state: State, original: bytes, now: bytes) -> Verdict:
     if now == wanted:
         letters = sum(old != new for old, new in zip(original, now, strict=True))
         return Verdict(
-            True, f"{_text(original)} became {_text(now)}: {letters} letters, {letters} steps that changed one byte."
+            True,
+            f"{_text(original)} became {_text(now)}: {letters} letters, {letters} steps that changed one "
+            "byte.",
         )
     if now == original:
         return Verdict(
-            False, f"the object still reads {_text(now)}.", "Map it PROT_READ | PROT_WRITE, MAP_SHARED, and store."
+            False,
+            f"the object still reads {_text(now)}.",
+            "Map it PROT_READ | PROT_WRITE, MAP_SHARED, and store.",
         )
     at = next(i for i, pair in enumerate(zip(now, wanted, strict=True)) if pair[0] != pair[1])
-    message = f"the object reads {_text(now)}: at offset {at}, byte {original[at]} became {now[at]}."
+    message = f"the object reads {_text(now)}: at offset {at}, byte {original[at]} is {now[at]} now."
     if original[at : at + 1].islower():
         hint = "That was a small letter, and it should be large: bytes([byte]).upper()[0]."
     else:
@@ -236,7 +253,7 @@ TIMES = 3
 
 
 def judge_schedules(all_kept: Any, fewest: Any) -> Verdict:
-    """Exercise 01-c: a schedule of 2 times 3 increments that ends at 6, and one that ends at 2 (FACTS F60)."""
+    """Exercise 01-c: a schedule of 2 times 3 increments that ends at 6, and one at 2 (FACTS F60)."""
     schedules = []
     for word, given in (("all_kept", all_kept), ("fewest", fewest)):
         schedule, complaint = _schedule(given)
@@ -265,8 +282,8 @@ def judge_schedules(all_kept: Any, fewest: Any) -> Verdict:
         )
     return Verdict(
         True,
-        f"{highest} and {lowest}, on real processes. Of six increments as few as two may survive, however many "
-        "each process makes: nobody's work is safe.",
+        f"{highest} and {lowest}, on real processes. With a million increments each it may be 2 as well: "
+        "what one process did last can wipe out almost everything.",
     )
 
 

@@ -59,7 +59,8 @@ def test_what_the_page_puts_together_is_what_matplotlib_draws(
     until(lambda: page.last["part"])
     canvas, axes = figures.figure()
     view._draw(axes, view._look().sample)
-    drawn = Image.open(io.BytesIO(figures.png(canvas))).convert("RGB")
+    canvas.draw()
+    drawn = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     here, there = np.asarray(painted(page.last, page.frames[0])).astype(int), np.asarray(drawn).astype(int)
     left, top = page.last["x"], page.last["y"]
     inside = np.s_[
