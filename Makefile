@@ -20,7 +20,6 @@ help: ## this text
 	@sed -n 's/^\([a-z]*\): [^#]*## \(.*\)/  \1	\2/p' Makefile | expand -t 14
 
 lab: setup-lab ## set everything up and open the first lesson in a browser
-	@sh tools/prerequisites.sh notes lab
 	@$(BIN)/shmlab lab $(ARGS)
 
 test: setup-test lint types layers unit lessons ## set everything up and pass every test

@@ -23,21 +23,26 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status. Raises SystemExit for a wrong command line."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
     try:
-        if options.command is None:
-            parser.print_help()
-            status = 0
-        else:
-            status = import_module(f"shmlab.cli.{options.command}").run(options)
-        sys.stdout.flush()
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
     except BrokenPipeError:
         # `shmlab ls | head -1` has what it wanted. Python's own last flush must not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + 13
     except KeyboardInterrupt:
         return 128 + 2
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        print(parser.format_help(), end="")
+        return 0
+    status: int = import_module(f"shmlab.cli.{options.command}").run(options)
     return status
 
 

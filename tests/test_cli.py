@@ -35,7 +35,7 @@ import sysv_ipc
 
 from shmlab import __version__, names, observe, own_name, posix
 from shmlab.__main__ import COMMANDS, main
-from shmlab.cli import checks, doctor, lab, lessons, ls
+from shmlab.cli import checks, doctor, lab, lessons, listing, ls
 from shmlab.processes import sweep
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +44,12 @@ NOBODY = 65534
 PR_SET_DUMPABLE = 4
 HEAVY = {"numpy", "matplotlib", "IPython", "ipywidgets", "anywidget", "jupyterlab", "traitlets"}
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "CC")}
+
+
+@pytest.fixture(autouse=True)
+def unlimited_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut in what commands print in this process either, however wide the tester's terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 def shmlab(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
@@ -113,6 +119,15 @@ class TestEveryCommand:
         os.close(writable)
         assert (done.stderr, done.returncode) == ("", 141)
 
+    def test_help_into_a_closed_pipe_is_silent(self) -> None:
+        readable, writable = os.pipe()
+        os.close(readable)
+        done = shmlab("--help", capture_output=False, stdout=writable, stderr=subprocess.PIPE)
+        os.close(writable)
+        # argparse itself swallows the error where output isn't buffered.
+        assert done.stderr == ""
+        assert done.returncode in (0, 141)
+
     def test_an_interrupt_is_no_traceback(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def interrupted(_: object) -> int:
             raise KeyboardInterrupt
@@ -132,7 +147,7 @@ class TestEveryCommand:
         loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
         assert "shmlab" in loaded
         assert not loaded & HEAVY
-        assert min(self.seconds_of_cpu(command) for _ in range(4)) < 0.2
+        assert any(self.seconds_of_cpu(command) < 0.2 for _ in range(5))
 
     def seconds_of_cpu(self, command: tuple[str, ...]) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -276,7 +291,7 @@ class TestLs:
         key, _, owner, perms, number = row(tool("ipcs", "-s"), f" {semaphore_set.id} ").split()
         assert (entry["key"], entry["owner"], entry["mode"]) == (key, owner, "0" + perms)
         assert (entry["semaphores"], entry["size"], entry["mapped_by"]) == (int(number), None, [])
-        assert "1 sems" in row(shmlab("ls").stdout, f"{key} id {semaphore_set.id} ")
+        assert " 1 sem  " in row(shmlab("ls").stdout, f"{key} id {semaphore_set.id} ")
 
     def test_the_table_has_the_rows_of_the_json(
         self, thing: str, semaphore: str, segment: sysv_ipc.SharedMemory, semaphore_set: sysv_ipc.Semaphore
@@ -290,24 +305,29 @@ class TestLs:
             assert row(lines, each if isinstance(each, str) else f" id {each} ")
 
     def test_nothing_is_said_to_be_nothing(self) -> None:
-        assert ls.remarks(ls.Listing((), 0, 0)) == [
+        assert ls.remarks(listing.Listing((), 0, 0)) == [
             "nothing here: no object, no semaphore, no segment, no set"
         ]
         assert ls.table((), 100) == []
 
-    def test_an_ordinary_user_is_told_what_is_missing(
-        self, thing: str, as_nobody: Callable[..., Any]
-    ) -> None:
+    def test_an_ordinary_user_is_told_what_is_missing(self, as_nobody: Callable[..., Any]) -> None:
+        thing = own_name("mymem")
+        # Closed at once: a descriptor would make the child, which inherits it, one of its users.
+        os.close(posix.shm_open(thing, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         assert thing not in as_nobody(lambda: printed("ls"))
         found = json.loads(as_nobody(lambda: printed("ls", "--json")))
         assert found["hidden"] >= 2
         everybody = as_nobody(lambda: printed("ls", "--all"))
-        assert f"{found['hidden']} more of other users: shmlab ls --all" in as_nobody(lambda: printed("ls"))
+        # Not the same number: other users of this machine come and go.
+        assert re.search(
+            r"^\d+ more of other users: shmlab ls --all$", as_nobody(lambda: printed("ls")), re.M
+        )
         assert "could not be looked at (not permitted)" in everybody
         # Whether a stranger's session lives is not an ordinary user's to see: neither alive nor orphan.
         entry = self.entry(json.loads(as_nobody(lambda: printed("ls", "--all", "--json"))), name=thing)
         assert entry["session"]["state"] == "unknown"
         assert entry["mapped_by"] == []
+        posix.shm_unlink(thing)
 
     def test_another_users_object_that_this_user_maps_is_listed(
         self, thing: str, as_nobody: Callable[..., Any]
@@ -330,7 +350,7 @@ class TestLs:
             return observe.Mapper(pid, "python -m ipykernel", "student", ("rw-s",), 4096, 1)
 
         full = names.prefix("k3f9", 1234) + "w" * (30 - len(names.prefix("k3f9", 1234)))
-        entry = ls.Entry(
+        entry = listing.Entry(
             "semaphore", full, None, None, 1023, 4096, None, 0o600, 1234, "student", "", "k3f9", "orphan",
             tuple(map(mapper, range(1000, 1005))),
         )  # fmt: skip
@@ -352,7 +372,7 @@ class TestLs:
             ]  # fmt: skip
 
     def test_a_name_cannot_write_to_the_terminal(self, thing: str) -> None:
-        entry = ls.Entry("object", "/a\x1b[31m\n", None, None, 1, 0, None, 0o600, 0, "root")
+        entry = listing.Entry("object", "/a\x1b[31m\n", None, None, 1, 0, None, 0o600, 0, "root")
         lines = ls.table([entry], 100)
         assert "/a\\x1b[31m\\x0a" in lines[1]
 
@@ -438,6 +458,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         session.kernel.communicate(timeout=5)
         sweep.remove_session(session.token, os.getuid())
         assert not session.worker_lives()
+        assert not session.objects()
 
 
 Clean = Callable[..., tuple[int, str]]
@@ -541,9 +562,10 @@ class TestClean:
             said = clean()[1]
             assert f"left object {session.name('mymem')}: in use by sleep" in said
             assert f"({user.pid})\n" in said
-            assert session.objects() == {session.name("mymem")[1:]}
-            assert "left 1 object (--everything removes these, too)" in said.splitlines()[-1]
-            assert clean("--everything")[1].splitlines()[-1] == "removed 1 object"
+            # And the board with it, which shows that the session is dead.
+            assert session.objects() == {session.name(word)[1:] for word in ("mymem", "board")}
+            assert "left 2 objects (--everything removes these, too)" in said.splitlines()[-1]
+            assert clean("--everything")[1].splitlines()[-1] == "removed 2 objects"
             assert session.objects() == set()
         finally:
             user.kill()
@@ -554,8 +576,9 @@ class TestClean:
     ) -> None:
         session = begin()
         session.die()
-        monkeypatch.setattr(sweep, "_unlink", lambda entry: False)
-        status, said = clean()
+        with monkeypatch.context() as context:
+            context.setattr(sweep, "_unlink", lambda entry: False)
+            status, said = clean()
         assert status == 1
         assert f"could not remove object {session.name('mymem')}\n" in said
         assert "could not remove 2 objects, 1 semaphore" in said.splitlines()[-1]
@@ -672,7 +695,14 @@ class TestDoctor:
 
     @pytest.mark.parametrize("limit", [120, 100, 80, 60, 40])
     def test_it_fits(self, limit: int) -> None:
-        machine = replace(observe.machine(), shm_size=1 << 20, strace=None, chromium=None)
+        machine = replace(
+            observe.machine(),
+            shm_size=1 << 20,
+            strace=None,
+            chromium=None,
+            others_maps=False,
+            second_user=False,
+        )
         lines = doctor.table(list(checks.examine(machine)), limit)
         assert max(map(len, lines)) <= limit
         assert "remount,size=64M" in " ".join(lines)

@@ -6,6 +6,7 @@ What is checked is in :mod:`shmlab.cli.checks`; here it is printed.
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
+from textwrap import fill, wrap
 
 from shmlab import __version__, observe
 from shmlab.cli.checks import Check, blockers, examine
@@ -29,10 +30,11 @@ def run(options: Namespace) -> int:
     else:
         say(f"shmlab {__version__} on {machine.kernel}, {machine.architecture}")
         say()
-        for line in table(checks, width(otherwise=100)):
+        limit = width(otherwise=100)
+        for line in table(checks, limit):
             say(line)
         say()
-        say(verdict(checks))
+        say(fill(verdict(checks), limit))
     return 0 if ready else 1
 
 
@@ -48,8 +50,6 @@ def verdict(checks: Sequence[Check]) -> str:
 
 def table(checks: Sequence[Check], limit: int) -> list[str]:
     """Return the lines to print, at most *limit* columns wide: a check's explanation, then its remedy."""
-    from textwrap import wrap
-
     label = max(len(each.what) for each in checks)
     value = min(max(len(each.value) for each in checks), 30)
     beside = 2 + label + 2 + value + 2

@@ -1,24 +1,16 @@
 """``shmlab ls``: one table of what this machine shares, POSIX and System V: whose, how big, who maps it.
 
-Everything in it is from :mod:`shmlab.observe`; whether a session of the lab lives, from
-:mod:`shmlab.processes.sweep`. :func:`gather` looks once, :func:`table` writes what it saw for any width.
+What there is, :mod:`shmlab.cli.listing` finds; :func:`table` writes it for any width of terminal.
 """
 
 import os
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from textwrap import fill
 
-from shmlab import names, observe
+from shmlab import observe
+from shmlab.cli.listing import ORPHAN, Entry, Listing, gather, who
 from shmlab.cli.terminal import CUT, count, say, say_json, width
-from shmlab.observe import table as units
-from shmlab.observe.objects import user_name
-
-Shared = observe.ObjectEntry | observe.Segment
-"""What a process can map: semaphore sets are called, never mapped."""
-
-ALIVE, ORPHAN, UNKNOWN = "alive", "orphan", "unknown"
 
 GAP = "  "
 NARROW_NAME, NARROW_MAPPERS = 24, 16
@@ -28,81 +20,6 @@ EXPENDABLE = ("allocated", "mode", "owner", "size", "kind")
 """Columns in the order in which a narrow terminal loses them."""
 
 NUMERIC = ("size", "allocated")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row: a POSIX object or semaphore, or a System V segment or set. Sizes are bytes."""
-
-    kind: str
-    """``"object"``, ``"semaphore"``, ``"segment"`` or ``"set"``."""
-    name: str
-    """A POSIX name, or a key and an id as ipcs writes them."""
-    key: int | None
-    id: int | None
-    size: int | None
-    allocated: int | None
-    semaphores: int | None
-    mode: int
-    uid: int
-    owner: str
-    status: str = ""
-    """A segment's ``dest`` or ``locked``."""
-    token: str = ""
-    """The session of the lab that it belongs to."""
-    session: str = ""
-    """Whether that session is alive."""
-    mappers: tuple[observe.Mapper, ...] = ()
-    creator: int | None = None
-
-    def cells(self) -> dict[str, str]:
-        """Return the text of every column."""
-        return {
-            "kind": self.kind,
-            "name": units.text(self.name) + (f" {self.status}" if self.status else ""),
-            "size": f"{self.semaphores} sems" if self.size is None else units.size(self.size),
-            "allocated": units.size(self.allocated),
-            "mode": f"{self.mode & 0o7777:04o}",
-            "owner": self.owner,
-            "session": self.session,
-            "mapped by": ", ".join(_who(each) for each in self.mappers),
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "name": self.name if self.id is None else None,
-            "key": None if self.key is None else units.key(self.key),
-            "id": self.id,
-            "size": self.size,
-            "allocated": self.allocated,
-            "semaphores": self.semaphores,
-            "mode": f"{self.mode & 0o7777:04o}",
-            "status": self.status,
-            "uid": self.uid,
-            "owner": self.owner,
-            "session": {"token": self.token, "state": self.session} if self.token else None,
-            "mapped_by": [
-                {
-                    "pid": each.pid,
-                    "command": each.command,
-                    "user": each.user,
-                    "mapped": each.mapped,
-                    "perms": list(each.perms),
-                    "open_fds": each.open_fds,
-                }
-                for each in self.mappers
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What was seen: rows, how many of other users' were left out, how many processes can't be looked at."""
-
-    entries: tuple[Entry, ...]
-    hidden: int
-    unseen: int
 
 
 def run(options: Namespace) -> int:
@@ -117,27 +34,13 @@ def run(options: Namespace) -> int:
             }
         )
     else:
-        # Without a terminal nobody's line is too short, and cut names are of no use to grep.
-        for line in [*table(listing.entries, width(otherwise=10_000)), *remarks(listing)]:
+        # Without a terminal no line is too long, and cut names are of no use to grep.
+        limit = width(otherwise=10_000)
+        for line in table(listing.entries, limit):
             say(line)
+        for remark in remarks(listing):
+            say(fill(remark, limit))
     return 0
-
-
-def gather(everybody: bool = True) -> Listing:
-    """Look at the machine; without *everybody*, keep what this user owns, created, or maps."""
-    things: list[Shared] = [*observe.objects(), *observe.segments()]
-    mappers = observe.mappers_of(things) if things else {}
-    states = _session_states(things)
-    entries = [_entry(each, tuple(mappers[each]), states) for each in things]
-    entries += [_set(each) for each in observe.semaphore_sets()]
-    mine, me = os.getuid(), user_name(os.geteuid())
-    kept = [
-        each
-        for each in entries
-        if everybody or mine in (each.uid, each.creator) or any(who.user == me for who in each.mappers)
-    ]
-    unseen = max((each.unseen for each in mappers.values()), default=0)
-    return Listing(tuple(kept), len(entries) - len(kept), unseen)
 
 
 def table(entries: Sequence[Entry], limit: int) -> list[str]:
@@ -185,94 +88,11 @@ def remarks(listing: Listing) -> list[str]:
     return lines
 
 
-def _entry(
-    thing: Shared,
-    mappers: tuple[observe.Mapper, ...],
-    states: dict[tuple[int, str], str],
-) -> Entry:
-    if isinstance(thing, observe.Segment):
-        return Entry(
-            kind="segment",
-            name=_key_and_id(thing),
-            key=thing.key,
-            id=thing.id,
-            size=thing.size,
-            allocated=thing.resident + thing.swapped,
-            semaphores=None,
-            mode=thing.mode & 0o777,
-            uid=thing.uid,
-            owner=thing.owner,
-            status=thing.status,
-            mappers=mappers,
-            creator=thing.cuid,
-        )
-    owned = _ours(thing)
-    return Entry(
-        kind=thing.kind,
-        name=thing.name,
-        key=None,
-        id=None,
-        size=thing.size,
-        allocated=thing.allocated,
-        semaphores=None,
-        mode=thing.mode,
-        uid=thing.uid,
-        owner=thing.owner,
-        token=owned.session if owned else "",
-        session=states.get((owned.uid, owned.session), UNKNOWN) if owned else "",
-        mappers=mappers,
-    )
-
-
-def _set(each: observe.SemaphoreSet) -> Entry:
-    return Entry(
-        kind="set",
-        name=_key_and_id(each),
-        key=each.key,
-        id=each.id,
-        size=None,
-        allocated=None,
-        semaphores=each.nsems,
-        mode=each.mode & 0o777,
-        uid=each.uid,
-        owner=each.owner,
-        creator=each.cuid,
-    )
-
-
-def _key_and_id(each: observe.Segment | observe.SemaphoreSet) -> str:
-    return f"{units.key(each.key)} id {each.id}"
-
-
-def _ours(thing: observe.ObjectEntry) -> names.Owned | None:
-    """Return what a name says when it's the lab's; a name that lies about its owner is nobody's session."""
-    owned = names.parse(thing.name)
-    return owned if owned is not None and owned.uid == thing.uid else None
-
-
-def _session_states(things: Sequence[Shared]) -> dict[tuple[int, str], str]:
-    """Return whether each session with an object is alive. Only its user and root can tell."""
-    found = {_ours(each) for each in things if isinstance(each, observe.ObjectEntry)}
-    uids = {owned.uid for owned in found if owned is not None and os.getuid() in (0, owned.uid)}
-    if not uids:
-        return {}
-    # Here and not above: most listings of a machine without the lab's objects need no posix_ipc.
-    from shmlab.processes import sweep
-
-    return {
-        (uid, each.token): ALIVE if each.alive else ORPHAN for uid in uids for each in sweep.sessions(uid)
-    }
-
-
-def _who(mapper: observe.Mapper) -> str:
-    return f"{mapper.pid} {units.text(mapper.command.split(' ')[0])}"
-
-
 def _some(mappers: Sequence[observe.Mapper], room: int) -> str:
     """Return as many mappers as there's room for, and the number of the others: ``71 cat, +2``."""
     for shown in range(len(mappers), 0, -1):
         rest = f", +{len(mappers) - shown}" if shown < len(mappers) else ""
-        text = ", ".join(_who(each) for each in mappers[:shown]) + rest
+        text = ", ".join(who(each) for each in mappers[:shown]) + rest
         if len(text) <= room:
             return text
     return (

@@ -11,6 +11,10 @@ KEPT = 64 * 1024
 """Bytes of a process's output that are kept: the last ones."""
 
 
+CATCH_UP = 16
+"""Reads at most before an answer: one who prints without end is never caught up with."""
+
+
 class Output:
     """The tail of one process's standard output and error."""
 
@@ -57,15 +61,22 @@ class _Pump:
                 os.write(self._wake, b".")
         return output
 
+    def catch_up(self, output: Output) -> None:
+        """Read what a process has printed until now."""
+        with self._lock:
+            for descriptor in [each for each, its in self._pipes.items() if its is output]:
+                for _ in range(CATCH_UP):
+                    if not self._read(descriptor):
+                        break
+
     def drop(self, output: Output) -> None:
         """Stop reading: the process is gone, and whoever still holds its pipe is not ours to wait for."""
         with self._lock:
-            for descriptor, each in list(self._pipes.items()):
-                if each is output:
-                    self._read(descriptor)  # its last words, if we are late
-                    if self._pipes.pop(descriptor, None) is not None:
-                        os.close(descriptor)
-                        output.ended.set()
+            for descriptor in [each for each, its in self._pipes.items() if its is output]:
+                self._read(descriptor)  # its last words, if we are late
+                if self._pipes.pop(descriptor, None) is not None:
+                    os.close(descriptor)
+                    output.ended.set()
             if self._wake is not None:
                 os.write(self._wake, b".")
 
@@ -89,12 +100,13 @@ class _Pump:
                     elif descriptor in self._pipes:
                         self._read(descriptor)
 
-    def _read(self, descriptor: int) -> None:
+    def _read(self, descriptor: int) -> bool:
+        """Read once; return whether there was something."""
         output = self._pipes[descriptor]
         try:
             data = os.read(descriptor, 65536)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if data:
@@ -103,6 +115,7 @@ class _Pump:
             del self._pipes[descriptor]
             os.close(descriptor)
             output.ended.set()
+        return bool(data)
 
 
 pump = _Pump()

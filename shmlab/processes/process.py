@@ -60,6 +60,13 @@ BLOCKING_CALLS = {
 """What counts as blocked; a process that merely sleeps or polls is running."""
 
 
+FOR_OTHERS = ("sem_wait", "semop", "semtimedop")
+"""What only another process ends: certain at the second look."""
+
+SETTLED = 0.05
+"""Seconds after which any other wait counts: starting a subprocess, for one, is a short read from a pipe."""
+
+
 @dataclass(frozen=True)
 class Shared:
     """An argument that a Python program gets as a memoryview of an object's bytes.
@@ -265,6 +272,7 @@ class Process:
     @property
     def output(self) -> str:
         """What it printed, to standard output and error alike: the last 64 KiB."""
+        pump.catch_up(self._output)
         return self._output.text
 
     @property
@@ -375,9 +383,9 @@ class Process:
         """Wait until the process stands at its gate, ended, or blocks; only for the gate or the end when it's
         on its way to the *first* line, for starting up reads files."""
         deadline = monotonic() + timeout
-        seen = ""
+        seen, since = "", 0.0
         while True:
-            if self._outcome is not None or (self._popen is not None and self._popen.poll() is not None):
+            if self.outcome is not None:
                 return self.state
             with self._ending:
                 if self._slot is not slot:
@@ -389,9 +397,10 @@ class Process:
                 return self.state
             if not self._sleep(min(left, LOOK), event=True) and not first:
                 waiting = self._waiting()
-                if waiting and waiting == seen:
+                if waiting != seen:
+                    seen, since = waiting, monotonic()
+                elif waiting and (waiting.startswith(FOR_OTHERS) or monotonic() - since > SETTLED):
                     return self.state
-                seen = waiting
 
     def _await_end(self, popen: "subprocess.Popen[bytes]", timeout: float) -> Outcome:
         deadline = monotonic() + timeout

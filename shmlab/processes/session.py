@@ -40,9 +40,12 @@ class Session:
         self._free = list(range(board.SLOTS))
         self.board_name, self._descriptor = _create_board()
         try:
+            # Through a descriptor of its own: mmap keeps a duplicate, and with it would keep the lock.
+            unlocked = self.open_board()
             self._mapping = posix.mmap(
-                None, board.SIZE, posix.PROT_READ | posix.PROT_WRITE, posix.MAP_SHARED, self._descriptor
+                None, board.SIZE, posix.PROT_READ | posix.PROT_WRITE, posix.MAP_SHARED, unlocked
             )
+            os.close(unlocked)
             self._supervisor = None if self.inherited else self._start_supervisor()
         except BaseException:
             posix.shm_unlink(self.board_name)
@@ -126,6 +129,14 @@ class Session:
                     self._supervisor.wait(timeout=5)
         return [each for each in found if each.name != self.board_name]
 
+    def let_go(self) -> None:
+        """Close, in a child of this process, what the supervisor and the lock know this process by."""
+        with suppress(OSError):
+            os.close(self._descriptor)
+        if self._supervisor is not None and self._supervisor.stdin is not None:
+            with suppress(OSError):
+                os.close(self._supervisor.stdin.fileno())
+
     def _launched(self) -> list["Process"]:
         with self._lock:
             return list(self.processes)
@@ -148,6 +159,7 @@ def current() -> Session:
             # After a fork the parent's session is the parent's business.
             if _owner == 0:
                 atexit.register(_at_exit)
+                os.register_at_fork(after_in_child=_in_a_child)
                 _hear_interrupts()
             _current, _owner = Session(), os.getpid()
         else:
@@ -181,6 +193,12 @@ def cleanup() -> list[str]:
 def _at_exit() -> None:
     if os.getpid() == _owner:
         cleanup()
+
+
+def _in_a_child() -> None:
+    """A student's ``os.fork()``: what says that the kernel lives must not live on in its child."""
+    if _current is not None:
+        _current.let_go()
 
 
 def _hear_interrupts() -> None:

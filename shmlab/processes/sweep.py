@@ -12,7 +12,7 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,7 +94,7 @@ def remove_session(
     *spare* are pids to leave alone: the caller's own. With *dry_run* nothing is touched.
     """
     found = _kill_processes(token, {*spare, os.getpid()}, dry_run)
-    for entry in observe.objects(f"shmlab-{uid}-{token}-*"):
+    for entry in _boards_last(observe.objects(f"shmlab-{uid}-{token}-*")):
         if entry.uid == uid:
             removed = not dry_run and _unlink(entry)
             found.append(Found(entry.kind, entry.name, token, removed))
@@ -111,22 +111,23 @@ def clean(uid: int, *, everything: bool = False, dry_run: bool = False) -> list[
     for remains in sessions(uid):
         with _claimed(remains) as ours:
             if not (ours or everything):
+                known = any(_is_board(each.name) for each in remains.objects)
+                reason = "its session is alive" if known else "its session may be alive"
                 found += [
-                    Found(each.kind, each.name, remains.token, False, "its session is alive")
-                    for each in remains.objects
+                    Found(each.kind, each.name, remains.token, False, reason) for each in remains.objects
                 ]
                 continue
+            inside = {os.getpid(), *processes_of(remains.token)}
             found += _kill_processes(remains.token, {os.getpid()}, dry_run)
             users = {} if everything else observe.mappers_of(remains.objects)
-            for entry in remains.objects:
-                reason = next(
-                    (
-                        f"in use by {user.command} ({user.pid})"
-                        for user in users.get(entry, ())
-                        if user.pid != os.getpid()
-                    ),
-                    "",
-                )
+            spared = ""
+            for entry in _boards_last(remains.objects):
+                outside = [each.pid for each in users.get(entry, ()) if each.pid not in inside]
+                if _is_board(entry.name):
+                    reason = spared and "something of its session is in use"
+                else:
+                    reason = f"in use by {_command(outside[0])} ({outside[0]})" if outside else ""
+                    spared = spared or reason
                 removed = not reason and not dry_run and _unlink(entry)
                 found.append(Found(entry.kind, entry.name, remains.token, removed, reason))
     return found
@@ -173,6 +174,10 @@ def _unlink(entry: observe.ObjectEntry) -> bool:
     return False
 
 
+def _boards_last(entries: Iterable[observe.ObjectEntry]) -> list[observe.ObjectEntry]:
+    return sorted(entries, key=lambda each: _is_board(each.name))
+
+
 def _is_board(name: str) -> bool:
     owned = names.parse(name)
     return owned is not None and owned.word.startswith("board")
@@ -183,11 +188,13 @@ def _claimed(remains: Remains) -> Iterator[bool]:
     """Hold the lock of every board of a session meanwhile; give False when somebody lives in it.
 
     Held, and not only looked at: a session that is just beginning must not get its lock between our look and
-    our removing what it has. A session without a board lives while it has a process.
+    our removing what it has. Of a session without a board nobody can tell whether it lives: a script may use
+    the lab's names and nothing else of the lab. It counts as alive. (So a board is removed last, and stays
+    while anything of a dead session does: it is what shows that the session is dead.)
     """
     boards = [each.name for each in remains.objects if _is_board(each.name)]
     with ExitStack() as held:
-        ours = bool(boards) or not processes_of(remains.token)
+        ours = bool(boards)
         for name in boards:
             try:
                 descriptor = posix.shm_open(name, os.O_RDWR)

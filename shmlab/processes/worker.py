@@ -206,9 +206,9 @@ def innermost(generator: "Any", filename: str) -> "FrameType | None":
 def build(payload: "dict[str, Any]") -> "Any":
     """Make the program's generator from what the lab sent."""
     sys.path[:] = payload["path"]
-    # A module in its own right: dataclasses, among others, look for the one that a class says it's from.
-    sys.modules["__program__"] = type(sys)("__program__")
-    namespace = sys.modules["__program__"].__dict__
+    # A module in its own right, and the one that a notebook's classes say they're from.
+    sys.modules["__main__"] = type(sys)("__main__")
+    namespace = sys.modules["__main__"].__dict__
     for name, (kind, *what) in payload["names"].items():
         if kind == "value":
             namespace[name] = what[0]

@@ -168,7 +168,7 @@ def _collect(
     if isinstance(thing, type) and not around:
         around = vars(sys.modules[thing.__module__])
     for name in _names_used(_compiled(source, thing.__name__)):
-        if name in seen or name not in around:
+        if name in seen or name not in around or name == "__name__":  # a class asks where it's from
             continue
         seen.add(name)
         value = around[name]

@@ -1,4 +1,4 @@
-"""What the tests of processes share: polling with a deadline, objects and semaphores, and an end to everything."""
+"""What the tests of processes share: polling with a deadline, objects, and an end to everything."""
 
 import os
 from collections.abc import Callable, Iterator
