@@ -67,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print(table(rows))
         print(f"\nload average after: {' '.join(f'{each:.2f}' for each in end)}")
+        if facts["load"][0] > facts["cores"] / 2:
+            print("the machine was busy before: what is measured in fps, ms or µs would be better alone")
         if options.quick:
             print("--quick: these figures say that everything runs, and nothing else")
         for each in left:

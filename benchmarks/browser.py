@@ -43,7 +43,7 @@ def find_chromium() -> str | None:
 
 
 class Lab:
-    """A JupyterLab server of its own: port, token, folders; :meth:`stop` ends it and every kernel it started."""
+    """A JupyterLab server with a port, token and folders of its own; :meth:`stop` ends its kernels too."""
 
     def __init__(self, home: Path) -> None:
         self.root = home / "notebooks"
@@ -130,8 +130,12 @@ class Notebook:
         self._themed = False
         self.console: list[str] = []
         """What the page's console had to say: errors only."""
-        page.on("console", lambda message: message.type == "error" and self.console.append(message.text))
+        page.on("console", self._hear)
         page.on("pageerror", lambda error: self.console.append(str(error)))
+
+    def _hear(self, message: Any) -> None:
+        if message.type == "error":
+            self.console.append(message.text)
 
     def open(self) -> "Notebook":
         """Open it and wait until its kernel is idle."""
@@ -213,7 +217,7 @@ class Notebook:
         )
 
     def close(self) -> None:
-        """Close the page, end its kernel and remove its file. The theme is the server's: it goes back to light."""
+        """Close the page, end its kernel, remove its file. The theme is the server's: back to light."""
         if self._themed:
             self.theme("JupyterLab Light")
         self.page.context.close()

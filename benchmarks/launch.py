@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, sleep
 
-from benchmarks.measure import ratio, take_turns
+from benchmarks.measure import certainty, ratio, take_turns
 from benchmarks.rows import Goal, Row
 from shmlab import Process, own_name, posix
 from shmlab.processes import start
@@ -115,5 +115,6 @@ def measure(quick: bool) -> Iterator[Row]:
             peer=median(found[peer]) * 1e3,
             peer_name=label,
             ratio=ratio(found["ours"], found[peer]),
-            note=f"{rounds} rounds; from the first launch until the last of the {WORKERS} bytes is seen.",
+            note=f"{rounds} rounds; from the first launch until the last of the {WORKERS} bytes is seen. "
+            f"{certainty(found['ours'], found[peer])}",
         )

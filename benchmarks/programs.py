@@ -1,5 +1,4 @@
-"""The programs of the writers whose objects the live views show: every byte in sight changes 120 times a
-second.
+"""The programs of the writers whose objects the live views show: every byte in sight changes at 120 Hz.
 
 They never yield: a benchmark starts them, stops and continues them by signal, and kills them.
 :mod:`benchmarks.views` runs them as processes of the lab; what they use travels with them.
@@ -28,7 +27,7 @@ def ticks() -> Iterator[int]:
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def picture(memory: memoryview, stamps: memoryview) -> Iterator[str]:
+def picture(memory: memoryview, stamps: "memoryview[float]") -> Iterator[str]:
     """Change 64 KiB at every tick, but the first byte at moments of its own, 25 to 60 ms apart.
 
     That byte holds the number of its write, modulo 256; ``stamps[1 + n % ROOM]`` is when write n was made
@@ -70,7 +69,7 @@ def waves(memory: memoryview) -> Iterator[str]:
 
 
 def patches(memory: memoryview) -> Iterator[str]:
-    """Change the 256 × 256 bytes, evenly apart, that a grid shows of a large object."""
+    """Change the 256 runs of 256 bytes that a grid shows of a large object."""
     apart = len(memory) // 256
     pages = [bytes((at * 7 + 40 * shade) % 256 for at in range(256)) for shade in range(64)]
     for n in ticks():

@@ -16,6 +16,8 @@ PACKAGES = (
     *("shmlab", "posix_ipc", "numpy", "matplotlib", "pillow", "ipykernel", "jupyterlab", "ipywidgets"),
     *("anywidget", "playwright", "psutil"),
 )
+# By name: a linter takes them for an x and a hyphen.
+TIMES, NONE = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Goal:
     unit: str = ""
 
     def __str__(self) -> str:
-        return f"{self.sign} {self.bound:g}" + ("×" if self.of == "ratio" else f" {self.unit}")
+        return f"{self.sign} {self.bound:g}" + (TIMES if self.of == "ratio" else f" {self.unit}")
 
     def reached(self, ours: float | None, ratio: float | None) -> bool | None:
         """Whether it's reached, from figures as exact as they were measured; None without a figure."""
@@ -42,7 +44,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. *ours* and *peer* are medians in *unit*; *ratio* is the median over the rounds."""
+    """One line of the table: *ours* and *peer* medians in *unit*, *ratio* the median over the rounds."""
 
     question: str
     goal: Goal
@@ -66,12 +68,12 @@ class Row:
 
 def _number(value: float | None, unit: str) -> str:
     if value is None:
-        return "–"
+        return NONE
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f} {unit}".rstrip()
 
 
-MARKS = {True: "✓", False: "✗", None: "–"}
+MARKS = {True: "✓", False: "✗", None: NONE}
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -84,7 +86,7 @@ def table(rows: Sequence[Row]) -> str:
             if row.note not in notes:
                 notes.append(row.note)
             mark += f" {notes.index(row.note) + 1}"
-        ratio = "–" if row.ratio is None else f"{row.ratio:.3f}×" if row.ratio < 2 else f"{row.ratio:.1f}×"
+        ratio = NONE if row.ratio is None else f"{row.ratio:.{3 if row.ratio < 2 else 1}f}{TIMES}"
         peer = _number(row.peer, row.unit) + (f" ({row.peer_name})" if row.peer_name else "")
         lines.append([row.question, _number(row.ours, row.unit), peer, ratio, str(row.goal), mark])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]

@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from functools import partial
 from statistics import median
 
-from benchmarks.measure import ratio, seconds, take_turns
+from benchmarks.measure import certainty, ratio, seconds, take_turns
 from benchmarks.rows import Goal, Row
 from shmlab import observe, own_name, posix
 
 SMALL, LARGE = 16 << 20, 1 << 30
-FRAMES = {"a plot's, 2,000 bytes": (2000, 1), "a grid's, 256 × 256 bytes": (256, 256)}
+FRAMES = {"a plot's, 2,000 bytes": (2000, 1), "a grid's, 256 runs of 256": (256, 256)}
 
 
 def measure(quick: bool) -> Iterator[Row]:
@@ -50,5 +50,6 @@ def measure(quick: bool) -> Iterator[Row]:
                 peer_name="of 16 MiB",
                 ratio=ratio(found["large"], found["small"]),
                 note=f"{rounds} rounds of {times} frames; the objects "
-                + ("have all their memory." if whole else "are holes: no room for 1 GiB, or --quick."),
+                + ("have all their memory. " if whole else "are holes: no room for 1 GiB, or --quick. ")
+                + certainty(found["large"], found["small"]),
             )

@@ -177,9 +177,11 @@ class Page:
         used = after.user + after.system - before.user - before.system
         return Window(fps, longest, 100 * used / took)
 
-    def late(self, seconds: float, stamps: memoryview) -> list[float]:
-        """Return how long (ms) each write of the first byte took to be painted; one never painted counts until
-        a later one was."""
+    def late(self, seconds: float, stamps: "memoryview[float]") -> list[float]:
+        """Return how long (ms) each write of the first byte took to be painted.
+
+        One that never was, because the next came first, counts until that was.
+        """
         with self.turn(seconds):
             self._frames(0.3)
             ahead = self._clock()
@@ -267,17 +269,18 @@ def measure(quick: bool) -> Iterator[Row]:
     yield against("plot", "plot", fps, "fps", "usual plot", OUTPUT)
     yield against("plot", "plot-cpu", cpu, "%", "usual plot", OUTPUT)
     for word in ("grid", "plot"):
+        longest = max(window.longest for window in busy[word])
         yield Row(
             *GOALS[f"{word}-busy"],
             ours=median(window.fps for window in busy[word]),
             unit="fps",
-            note=f"{windows}; longest time without a frame {max(window.longest for window in busy[word]):.0f} ms. "
+            note=f"{windows}; longest time without a frame {longest:.0f} ms. "
             f"{OUTPUT} runs in the cell itself: none.",
         )
 
 
-def _open(stack: ExitStack) -> tuple[dict[str, Page], memoryview, str]:
-    """Create the objects, start the writers, the server and the browser, and show everything, standing still."""
+def _open(stack: ExitStack) -> tuple[dict[str, Page], "memoryview[float]", str]:
+    """Create the objects, start writers, server and browser, show everything, and have it stand still."""
     objects = {"grid": SMALL, "plot": SMALL, "large": LARGE, "stamps": 8 * (ROOM + 1)}
     names = {word: own_name(word) for word in objects}
     for word, size in objects.items():

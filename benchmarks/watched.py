@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from statistics import median
 
-from benchmarks.measure import spread
+from benchmarks.measure import cpu_clock, spread
 from benchmarks.rows import Goal, Row
 from shmlab import Process, Shared, observe, own_name, posix
 
@@ -33,19 +33,16 @@ def flat_out(memory: memoryview, count: memoryview) -> Iterator[str]:
     yield "never"
 
 
-def _cpu_clock(pid: int) -> int:
-    """The clock of another process's CPU time, in nanoseconds (clock_getcpuclockid(3), which Python lacks)."""
-    return (~pid << 3) | 2
-
-
 class Windows:
     """Windows of one writer's time."""
 
-    def __init__(self, count: memoryview, pid: int, seconds: float) -> None:
-        self.count, self.clock, self.seconds = count, _cpu_clock(pid), seconds
+    def __init__(self, count: memoryview, writer: Process, seconds: float) -> None:
+        assert writer.pid is not None
+        self.count, self.writer, self.seconds = count, writer, seconds
+        self.clock = cpu_clock(writer.pid)
 
     def take(self, look: Callable[[], object] | None) -> tuple[float, float]:
-        """Look RATE times a second during one window; return how much was written a second, and a CPU second."""
+        """Look RATE times a second for one window; return writes a second, and a CPU second."""
         begin, cpu, n = time.perf_counter(), time.clock_gettime_ns(self.clock), self.count[0]
         due, end = begin, begin + self.seconds
         while due < end:
@@ -56,6 +53,8 @@ class Windows:
             time.sleep(max(0.0, min(due, end) - time.perf_counter()))
         written = self.count[0] - n
         used = time.clock_gettime_ns(self.clock) - cpu
+        if not written or not used:
+            raise RuntimeError(f"the writer wrote nothing for {self.seconds:g} s: {self.writer.state}")
         return written / (time.perf_counter() - begin), written / (used / 1e9)
 
 
@@ -82,7 +81,7 @@ def measure(quick: bool) -> Iterator[Row]:
                 if time.monotonic() > end:
                     raise TimeoutError(f"the writer doesn't write: {writer.state}")
                 time.sleep(0.01)
-            windows = Windows(count, writer.pid or 0, window)
+            windows = Windows(count, writer, window)
             for number in range(pairs):
                 for kind, look in looks.items():
                     # Watched first, then second: a machine that grows slower or faster favours neither.
@@ -104,6 +103,6 @@ def measure(quick: bool) -> Iterator[Row]:
             unit="%",
             peer=peer,
             peer_name="16 MiB copied each time",
-            note=f"{clock}: 95 % interval of the median {low:.1f} to {high:.1f} %; {pairs} pairs of {window:g} s; "
-            "below 0 is noise.",
+            note=f"{clock}: 95 % interval of the median {low:.1f} to {high:.1f} %; "
+            f"{pairs} pairs of windows of {window:g} s; below 0 is noise.",
         )

@@ -4,8 +4,6 @@ The few names that a lesson imports. Each is loaded when it is first asked for (
 process, which imports ``shmlab.posix`` and nothing else, starts in milliseconds.
 """
 
-from importlib import import_module
-
 TYPE_CHECKING = False  # typing's own constant would cost each worker 8 ms
 if TYPE_CHECKING:
     from typing import Any
@@ -40,6 +38,8 @@ __all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> "Any":
+    from importlib import import_module  # here: a worker never needs it
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'shmlab' has no attribute {name!r}")

@@ -6,8 +6,6 @@ cleans up when the notebook's kernel is gone, and ``sweep`` how that is done. Th
 are asked for, because a worker imports this package on its way to :mod:`shmlab.processes.worker`.
 """
 
-from importlib import import_module
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -17,6 +15,7 @@ _HOMES = {
     "Process": "process",
     "Shared": "process",
     "State": "process",
+    "Walk": "walk",
     "cleanup": "session",
     "own_name": "session",
     "start": "process",
@@ -26,6 +25,8 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> "Any":
+    from importlib import import_module  # here: a worker never needs it
+
     if name not in _HOMES:
         raise AttributeError(f"module 'shmlab.processes' has no attribute {name!r}")
     return getattr(import_module(f"shmlab.processes.{_HOMES[name]}"), name)

@@ -317,7 +317,7 @@ class TestC:
             assert in_c(name) == in_c("writer")
         assert in_c("increment").source == (programs.FOLDER / "increment.c").read_text()
         with pytest.raises(
-            FileNotFoundError, match=r"no C twin: there is one for .*increment.*writer: 'remembers\.c'"
+            FileNotFoundError, match=r"no C twin: there is one for .*increment.*writer.*: 'remembers\.c'"
         ):
             in_c(remembers)
 
