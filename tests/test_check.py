@@ -141,7 +141,7 @@ def test_no_value_makes_an_exercise_raise_or_pass(id_: str) -> None:
         assert f"wants {count}" in check.exercise(id_, *values).hint
 
 
-@pytest.mark.parametrize("id_", questions.exercises())
+@pytest.mark.parametrize("id_", ["01-a", "01-b", "01-c"])
 def test_no_room_in_shm_is_a_verdict_and_not_an_exception(id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "/mymem")

@@ -304,7 +304,7 @@ class Process:
             locals=tuple((name, text) for name, _, text in (row.partition("\t") for row in rows)),
         )
         if outcome is not None:
-            return replace(where, kind="ended", outcome=outcome)
+            return replace(where, kind="ended", outcome=outcome, line=outcome.line or where.line)
         if heard and slot.get(board.AT_STATE) == board.PAUSED:
             return replace(where, kind="paused")
         on = self._waiting() if slot.get(board.AT_STATE) == board.RUNNING else ""

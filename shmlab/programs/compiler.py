@@ -66,9 +66,9 @@ def compile_c(program: "Program") -> Path:
     compiler = find_compiler()
     if compiler is None:
         raise NoCompilerError(2, "no C compiler on this machine: install the package gcc", "cc")
-    header = Path(__file__).with_name("step.h").read_bytes()
+    headers = b"".join(each.read_bytes() for each in sorted(Path(__file__).parent.glob("*.h")))
     recipe = repr((program.source, compiler, os.stat(compiler).st_mtime_ns, FLAGS, LIBRARIES)).encode()
-    digest = hashlib.sha256(header + recipe).hexdigest()[:20]
+    digest = hashlib.sha256(headers + recipe).hexdigest()[:20]
     folder = cache_folder()
     executable = folder / f"{program.name}-{digest}"
     if executable.is_file():
