@@ -96,6 +96,9 @@ class FrameLoop:
         self._later: threading.Timer | None = None
         self._shell: Any = None
         self._error: Exception | None = None
+        # Refreshed by the thread that ticks: a view that comes during a tick must not be overruled by it.
+        self._whole = False
+        self._number = 0  # of the frame that is being made, or was made last
         self._window = WINDOW
         self._times = [0.0] * 32  # when the latest frames were sent
         self._heard = self._unseen = self._sent = self._changed = self._repeated = 0.0
@@ -152,10 +155,12 @@ class FrameLoop:
                 self._set_busy(False)
             ack = content.get("ack")
             if isinstance(ack, int):
-                if self.acknowledged < ack <= self.frame:
+                # It may come before the tick that sent the frame returns.
+                ack = min(ack, self._number)
+                if self.acknowledged < ack:
                     late = now - self._times[ack % len(self._times)] > SLOW
                     self._window = WINDOW_SLOW if late else WINDOW
-                self.acknowledged = max(self.acknowledged, min(ack, self.frame))
+                self.acknowledged = max(self.acknowledged, ack)
             if "view" in content:
                 self._view(str(content["view"]), str(content.get("is", "seen")), now)
             wanted = "view" not in content or content.get("is", "seen") == "seen"
@@ -180,8 +185,8 @@ class FrameLoop:
             new = view not in self._views
             self._views[view] = what == "seen"
             if new:
-                self.acknowledged = self.frame
-                self._refresh()
+                self.acknowledged = max(self.acknowledged, self.frame)
+                self._whole = True
         if not any(self._views.values()):
             self._unseen = now
 
@@ -193,7 +198,7 @@ class FrameLoop:
         self._repeated = 0.0
         self._met = False
         self.acknowledged = self.frame
-        self._refresh()
+        self._whole = True
         if self._thread is not None:  # told to end, and still there: it goes on instead
             return
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -208,8 +213,9 @@ class FrameLoop:
         """Show a view that came after the end what there is; nothing moves."""
         self._refresh()
         with contextlib.suppress(Exception):
-            if self._tick(self.frame + 1):
-                self.frame += 1
+            self._number = self.frame + 1
+            if self._tick(self._number):
+                self.frame = self._number
         self._say(self.ended)
 
     def _over(self, now: float) -> str:
@@ -235,7 +241,7 @@ class FrameLoop:
             self._halt.wait(max(0.0, due - time.monotonic()))
             with self._state:
                 # Time passed without an acknowledgement counts from when the waiting began.
-                if self.frame == self.acknowledged:
+                if self.frame <= self.acknowledged:
                     self._sent = time.monotonic()
                 self._state.wait_for(self._may_send, PATIENCE_BUSY if self._busy else PATIENCE)
                 now = time.monotonic()
@@ -247,13 +253,18 @@ class FrameLoop:
                     REPEAT_BUSY if self._busy else ASK
                 ):
                     self._repeated = now
-                    self._refresh()
+                    self._whole = True
                 look = self._busy or any(self._views.values())
+                whole, self._whole = self._whole and look, self._whole and not look
+                self._number = number = self.frame + 1
+                self._times[number % len(self._times)] = now
             began = time.thread_time()
             try:
-                if look and self._tick(self.frame + 1):
-                    self.frame += 1
-                    self._times[self.frame % len(self._times)] = self._changed = now
+                if whole:
+                    self._refresh()
+                if look and self._tick(number):
+                    self.frame = number
+                    self._changed = now
             except Exception as error:
                 with self._state:
                     reason = "failed" if self._alive() else "closed"

@@ -1,7 +1,7 @@
 """A real JupyterLab in a real Chromium, for every browser test: one server and one browser a test session.
 
-``notebook(cells)`` opens a notebook of these cells and returns a :class:`Notebook` that runs, asks, restarts and
-closes it. Without a browser the tests skip and say which package brings one; under ``CI=true`` they fail.
+``notebook(cells)`` opens a notebook of these cells and returns a :class:`Notebook` that runs, asks, restarts
+and closes it. Without a browser the tests skip and say which package brings one; under ``CI=true`` they fail.
 """
 
 import json
@@ -52,7 +52,7 @@ def _missing(what: str) -> None:
 
 
 class Lab:
-    """A JupyterLab server of its own: port, token, folders; :meth:`stop` ends it and every kernel it started."""
+    """A JupyterLab server of its own: port, token, folders; :meth:`stop` ends it and its kernels."""
 
     def __init__(self, home: Path) -> None:
         self.root = home / "notebooks"
@@ -222,7 +222,10 @@ class Notebook:
         )
 
     def close(self) -> None:
-        """Close the page, end its kernel and remove its file. The theme is the server's: it goes back to light."""
+        """Close the page, end its kernel and remove its file.
+
+        The theme is the server's, not the page's: it goes back to light.
+        """
         if self._themed:
             self.theme("JupyterLab Light")
         self.page.context.close()

@@ -1,4 +1,4 @@
-"""The live views in a real JupyterLab: another process writes, the page shows it, and nothing stays behind."""
+"""The live views in a real JupyterLab: another process writes, the page shows it, nothing stays behind."""
 
 import os
 import re
@@ -90,7 +90,7 @@ def readout(book: Any, pattern: str, timeout: float = 5) -> str:
     """Wait until the line below the grid matches; return it."""
     try:
         book.page.wait_for_function(
-            "pattern => new RegExp(pattern).test(document.querySelector('.shmlab-live .readout').textContent)",
+            "word => new RegExp(word).test(document.querySelector('.shmlab-live .readout').textContent)",
             arg=pattern,
             timeout=timeout * 1000,
         )
@@ -190,10 +190,9 @@ def test_a_plot_follows(notebook: Open, thing: Callable[[str], Thing]) -> None:
     before = pixel(book, 500, 60)
     assert before == [255, 255, 255, 255]
     one.write(b"\xff\0" * 1000, 0)
-    book.page.wait_for_function(
-        "() => Number(document.querySelector('.shmlab-live canvas').dataset.painted) >= 2"
-    )
-    assert pixel(book, 500, 60)[:3] != before[:3]
+    end = time.monotonic() + 10
+    while pixel(book, 500, 60) == before:
+        assert time.monotonic() < end, "the line isn't where the bytes are"
     assert "between 0 and 255" in book.ask("print(view.sentence)")
     assert book.console == []
 

@@ -1,5 +1,6 @@
 """The frame loop: paced by whoever looks, ended by everything that should end it."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import IPython
 import pytest
 from IPython.core.events import EventManager, available_events
 
-from shmlab.panels import frames
+from shmlab.panels import frames, turns
 from shmlab.panels.frames import FrameLoop
 
 Until = Callable[..., None]
@@ -105,6 +106,21 @@ def test_a_slow_browser_is_not_buried(panel: Callable[..., Panel]) -> None:
     one.loop.received(SEEN)
     time.sleep(1)
     assert len(one.sent) <= frames.WINDOW + 1 / frames.PATIENCE + 1
+
+
+def test_over_a_slow_line_few_frames_are_on_their_way(
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(frames, "SLOW", 0.02)
+    monkeypatch.setattr(frames, "PATIENCE", 2.0)
+    one = panel(answers=False, rate=200)
+    one.loop.received(SEEN)
+    until(lambda: len(one.sent) == frames.WINDOW)
+    time.sleep(0.05)
+    one.loop.received({"ack": frames.WINDOW})
+    until(lambda: len(one.sent) == frames.WINDOW + frames.WINDOW_SLOW)
+    time.sleep(0.1)
+    assert len(one.sent) == frames.WINDOW + frames.WINDOW_SLOW
 
 
 def test_nothing_changes_nothing_is_sent_and_little_is_asked(
@@ -242,6 +258,26 @@ def test_while_a_cell_runs_silence_means_nothing(
     assert one.loop.ended == "unseen"
 
 
+def test_threads_take_short_turns_only_while_a_cell_runs_and_frames_flow(
+    panel: Callable[..., Panel], shell: SimpleNamespace
+) -> None:
+    usual = sys.getswitchinterval()
+    one, two = panel(), panel()
+    for each in (one, two):
+        each.loop.received(SEEN)
+    assert sys.getswitchinterval() == usual
+    shell.cell("pre_run_cell")
+    assert sys.getswitchinterval() == pytest.approx(turns.SHORT)
+    one.loop.stop()
+    assert sys.getswitchinterval() == pytest.approx(turns.SHORT)
+    shell.cell("post_run_cell")
+    assert sys.getswitchinterval() == usual
+    two.loop.start()
+    shell.cell("pre_run_cell")
+    two.loop.stop()
+    assert sys.getswitchinterval() == usual
+
+
 def test_cells_run_one_after_the_other_keep_no_thread_that_nobody_looks_at(
     panel: Callable[..., Panel], shell: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
@@ -300,11 +336,23 @@ def test_what_is_not_for_it_is_left_alone(panel: Callable[..., Panel], content: 
     assert not one.loop.running
 
 
+def test_an_acknowledgement_may_come_before_the_tick_returns(
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(frames, "ABSENT", 0.2)
+    one = panel()
+    one.loop.received(SEEN)
+    until(lambda: one.sent)
+    one.changes = False  # nothing more to acknowledge: if the last one was not believed, silence would end it
+    time.sleep(0.6)
+    assert one.loop.running
+
+
 def test_an_acknowledgement_of_the_future_is_not_believed(panel: Callable[..., Panel]) -> None:
     one = panel(answers=False)
     one.loop.received(SEEN)
     one.loop.received({"ack": 1_000_000})
-    assert one.loop.acknowledged <= one.loop.frame
+    assert one.loop.acknowledged <= one.loop.frame + 1
 
 
 @pytest.mark.parametrize("rate", [0, -1, 1000, float("nan")])
