@@ -17,6 +17,10 @@ from shmlab.figures.bytes import (
     update_bytes,
 )
 from shmlab.figures.common import TYPE, Bytes, coverage, figure, is_sampled, png, position, size_text, stack
+from shmlab.figures.counts import describe_counts, draw_counts
+from shmlab.figures.cow import CowMap, CowPage, cow_map, describe_cow, draw_cow
+from shmlab.figures.family import FamilyMember, FamilyRange, describe_family, draw_family, one_page
+from shmlab.figures.faults import FaultsArtists, describe_faults, draw_faults
 from shmlab.figures.listings import Listing, draw_listings
 from shmlab.figures.numbers import (
     ValuesArtists,
@@ -26,25 +30,70 @@ from shmlab.figures.numbers import (
     update_values,
     values,
 )
+from shmlab.figures.steps import draw_step
+from shmlab.figures.timeline import Life, Moment, Span, describe_timeline, draw_timeline
+from shmlab.figures.world import (
+    MARKS,
+    World,
+    WorldDescriptor,
+    WorldMapping,
+    WorldObject,
+    WorldProcess,
+    describe_world,
+    draw_world,
+    world_figure,
+    world_height,
+)
+from shmlab.figures.world import WIDTH as WORLD_WIDTH
 
 __all__ = [
+    "MARKS",
     "NOTATIONS",
     "TEXT_LIMIT",
     "TYPE",
+    "WORLD_WIDTH",
     "Bytes",
     "BytesArtists",
+    "CowMap",
+    "CowPage",
+    "FamilyMember",
+    "FamilyRange",
+    "FaultsArtists",
+    "Life",
     "Listing",
+    "Moment",
+    "Span",
     "ValuesArtists",
+    "World",
+    "WorldDescriptor",
+    "WorldMapping",
+    "WorldObject",
+    "WorldProcess",
     "byte_text",
     "coverage",
+    "cow_map",
     "describe_bytes",
+    "describe_counts",
+    "describe_cow",
+    "describe_family",
+    "describe_faults",
+    "describe_timeline",
     "describe_values",
+    "describe_world",
     "draw_bytes",
+    "draw_counts",
+    "draw_cow",
+    "draw_family",
+    "draw_faults",
     "draw_listings",
+    "draw_step",
+    "draw_timeline",
     "draw_values",
+    "draw_world",
     "figure",
     "is_sampled",
     "layout",
+    "one_page",
     "png",
     "position",
     "scalar_dtype",
@@ -53,4 +102,6 @@ __all__ = [
     "update_bytes",
     "update_values",
     "values",
+    "world_figure",
+    "world_height",
 ]

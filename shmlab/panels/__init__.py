@@ -8,5 +8,6 @@ from shmlab.panels.frames import FrameLoop
 from shmlab.panels.grid import ByteGrid
 from shmlab.panels.panel import Panel
 from shmlab.panels.plot import LivePlot
+from shmlab.panels.walkthrough import Walkthrough
 
-__all__ = ["ByteGrid", "FrameLoop", "LivePlot", "Panel"]
+__all__ = ["ByteGrid", "FrameLoop", "LivePlot", "Panel", "Walkthrough"]

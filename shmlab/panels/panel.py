@@ -30,7 +30,7 @@ SHOWN_OUTPUT = 2000
 class Controls(anywidget.AnyWidget):
     """The buttons, the speed, and a column for each process: its state, its source, its variables."""
 
-    _esm = front_end("frames.js", "processes.js")
+    _esm = front_end("frames.js", "source.js", "processes.js")
     _css = front_end("live.css", "processes.css")
 
     listings: Any = traitlets.List().tag(sync=True)
@@ -265,7 +265,8 @@ def _shown(process: Process) -> dict[str, Any]:
         "step": state.step,
         "line": state.line or 0,
         "locals": state.locals,
-        "output": process.output[-SHOWN_OUTPUT:],
+        # What faulthandler reports of a fatal signal, the marked line shows better.
+        "output": process.output.partition("Fatal Python error: ")[0][-SHOWN_OUTPUT:],
     }
 
 

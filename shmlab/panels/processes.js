@@ -1,16 +1,8 @@
 // The controls of a set of processes: who they are, where each is in its source, and the buttons that drive them.
-// Put behind frames.js (see live.py). What a click means is decided in the kernel (panel.py); here it's only told.
+// Put behind frames.js and source.js (see live.py). What a click means is decided in the kernel (panel.py); it's only
+// told here.
 
 const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1000, 0]; // steps a second; 0: as fast as it can
-
-/** Make a button that asks the kernel to do something. */
-function button(words, title, pressed) {
-  const node = make("button", words.toLowerCase().split(" ")[0], words);
-  node.type = "button";
-  node.title = title;
-  node.addEventListener("click", pressed);
-  return node;
-}
 
 /** Make the slider; its positions are SPEEDS, because the eye tells 4 from 8 as it tells 250 from 500. */
 function speedSlider(model) {
@@ -54,15 +46,8 @@ function column(listing, send) {
   );
   const words = card.appendChild(make("p", "state"));
   words.setAttribute("role", "status");
-  const source = card.appendChild(make("div", "source"));
-  source.tabIndex = 0;
-  source.setAttribute("aria-label", `Source of ${listing.program}`);
-  const lines = listing.source.map((text, index) => {
-    const line = source.appendChild(make("div", "line"));
-    line.appendChild(make("span", "number", String(index + 1)));
-    line.appendChild(make("code", "", text || " "));
-    return line;
-  });
+  const { source, mark } = listed(listing);
+  card.appendChild(source);
   const variables = card.appendChild(make("dl", "locals"));
   const output = card.appendChild(make("pre", "output"));
   output.hidden = true;
@@ -70,23 +55,6 @@ function column(listing, send) {
     card.classList.add("unavailable");
     step.disabled = true;
     words.textContent = listing.unavailable;
-  }
-  let marked = null;
-
-  function mark(number) {
-    const line = lines[number - 1] ?? null;
-    if (line === marked) return;
-    marked?.classList.remove("current");
-    marked?.removeAttribute("aria-current");
-    marked = line;
-    if (!line) return;
-    line.classList.add("current");
-    line.setAttribute("aria-current", "step");
-    // Only the listing scrolls, never the page under the reader's eyes.
-    const above = line.offsetTop;
-    if (above < source.scrollTop || above + line.offsetHeight > source.scrollTop + source.clientHeight) {
-      source.scrollTop = above - source.clientHeight / 2;
-    }
   }
 
   function show(state) {

@@ -323,7 +323,15 @@ class TestC:
 
     def test_every_twin_compiles_without_a_warning(self, tmp_path):
         for file in programs.FOLDER.glob("*.c"):
-            command = [find_compiler(), *compiler.FLAGS, "-Werror", "-o", str(tmp_path / "a.out"), str(file)]
+            command = [
+                find_compiler(),
+                *compiler.FLAGS,
+                "-Werror",
+                "-c",
+                "-o",
+                str(tmp_path / "a.out"),
+                str(file),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
             assert (done.returncode, done.stderr) == (0, "")
 

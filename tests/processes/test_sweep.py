@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from contextlib import ExitStack
+from time import monotonic
 
 import pytest
 
@@ -204,11 +205,13 @@ def test_a_session_that_is_just_beginning_is_not_swept(made):
 
 
 def test_who_forks_while_being_killed(start):
-    # One that hands itself on, child after child, faster than it can be looked for.
-    text = "import os\nfor _ in range(2000):\n  if os.fork(): os._exit(0)\nimport time; time.sleep(60)"
+    text = "import os, time\nwhile os.fork(): time.sleep(0.001)\ntime.sleep(60)"
     environment = {**os.environ, names.SESSION_VARIABLE: DEAD}
-    subprocess.Popen([sys.executable, "-I", "-S", "-c", text], env=environment).wait(10)
-    sweep.remove_session(DEAD, UID)
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", text], env=environment):
+        deadline = monotonic() + 10
+        while len(sweep.processes_of(DEAD)) < 20:
+            assert monotonic() < deadline
+        sweep.remove_session(DEAD, UID)
     assert sweep.processes_of(DEAD) == []
 
 

@@ -273,7 +273,7 @@ def test_a_child_is_seen_and_its_end_too(walks):
     posix.shm_unlink(name)
 
 
-def test_a_step_that_blocks_is_gone_on_with(walks):
+def test_a_step_that_blocks_is_gone_on_with(walks, until):
     name = own_name("sem")
     sem = posix.sem_open(name, os.O_CREAT | os.O_EXCL, 0o600, 0)
     walk = walks(takes, name)
@@ -285,6 +285,7 @@ def test_a_step_that_blocks_is_gone_on_with(walks):
     assert len(walk.history) == 2
     assert walk.run().state.kind == "blocked"
     posix.sem_post(sem)
+    until(lambda: walk.process.state.kind == "paused")  # it comes to its gate by itself
     taken = walk.next()
     assert (taken.step, taken.label, taken.complete) == (2, "sem_wait", True)
     if not taken.calls_missing:

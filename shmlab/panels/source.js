@@ -1,0 +1,43 @@
+// What every panel with a program shares in the browser: the source with the line that was reached, and the buttons.
+// Put behind frames.js, in front of the other scripts (see live.py).
+
+/** Make a button that asks the kernel to do something. */
+function button(words, title, pressed) {
+  const node = make("button", words.toLowerCase().split(" ")[0], words);
+  node.type = "button";
+  node.title = title;
+  node.addEventListener("click", pressed);
+  return node;
+}
+
+/** Make the listing of a program; returns its element and the function that marks a line, counted from 1. */
+function listed(listing) {
+  const source = make("div", "source");
+  source.tabIndex = 0;
+  source.setAttribute("aria-label", `Source of ${listing.program}`);
+  const lines = listing.source.map((text, index) => {
+    const line = source.appendChild(make("div", "line"));
+    line.appendChild(make("span", "number", String(index + 1)));
+    line.appendChild(make("code", "", text || " "));
+    return line;
+  });
+  let marked = null;
+
+  function mark(number) {
+    const line = lines[number - 1] ?? null;
+    if (line === marked) return;
+    marked?.classList.remove("current");
+    marked?.removeAttribute("aria-current");
+    marked = line;
+    if (!line) return;
+    line.classList.add("current");
+    line.setAttribute("aria-current", "step");
+    // Only the listing scrolls, never the page under the reader's eyes.
+    const above = line.offsetTop;
+    if (above < source.scrollTop || above + line.offsetHeight > source.scrollTop + source.clientHeight) {
+      source.scrollTop = above - source.clientHeight / 2;
+    }
+  }
+
+  return { source, mark };
+}

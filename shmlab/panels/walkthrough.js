@@ -1,0 +1,168 @@
+// The walkthrough in the browser: a program's source, what its last step called and changed, and the drawing of it.
+// Put behind frames.js and source.js (see live.py). What a click means is decided in the kernel (walkthrough.py).
+
+const KEYS = { n: "next", b: "back" };
+
+/** Make a row of the last step: a heading, and beside it a place for text. */
+function fact(facts, heading, name) {
+  facts.appendChild(make("dt", "", heading));
+  return facts.appendChild(make("dd", name));
+}
+
+/** Make a table of the kernel's view; what the step changed is marked beside the row and in its colour. */
+function kernelTable({ caption, headings, rows, least }) {
+  const holder = make("div", least ? "kernel wide" : "kernel");
+  holder.style.setProperty("--least", `${least}ch`);
+  const node = holder.appendChild(make("table", ""));
+  node.appendChild(make("caption", "", caption));
+  const head = node.appendChild(make("thead", "")).appendChild(make("tr", ""));
+  head.appendChild(make("th", "mark")).setAttribute("aria-label", "change");
+  if (!rows.length) head.hidden = true;
+  for (const heading of headings) head.appendChild(make("th", "", heading));
+  const body = node.appendChild(make("tbody", ""));
+  for (const { what, mark, cells } of rows) {
+    const row = body.appendChild(make("tr", what));
+    const sign = row.appendChild(make("td", "mark", mark));
+    if (what) sign.setAttribute("aria-label", what);
+    for (const lines of cells) {
+      const cell = row.appendChild(make("td", ""));
+      for (const [text, differs] of lines) cell.appendChild(make("div", differs ? "differs" : "", text));
+    }
+  }
+  if (!rows.length) {
+    const none = body.appendChild(make("tr", "none")).appendChild(make("td", "", "nothing"));
+    none.colSpan = headings.length + 1;
+  }
+  return holder;
+}
+
+function render({ model, el }) {
+  const listing = model.get("listing");
+  const root = make("section", "shmlab-live shmlab-processes shmlab-walk");
+  root.tabIndex = -1; // a click anywhere in it brings the keys here
+  root.setAttribute("aria-label", model.get("title"));
+  root.appendChild(make("div", "title", model.get("title")));
+  const tools = root.appendChild(make("div", "tools"));
+  tools.setAttribute("role", "toolbar");
+  tools.setAttribute("aria-label", "Controls of the walk");
+  const say = root.appendChild(make("div", "say"));
+  say.setAttribute("role", "status");
+  say.hidden = true;
+
+  const body = root.appendChild(make("div", "body"));
+  const card = body.appendChild(make("article", "process"));
+  card.style.setProperty("--colour", listing.colour);
+  card.dataset.label = listing.label;
+  const head = card.appendChild(make("header", ""));
+  head.appendChild(make("span", "label", listing.label));
+  head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
+  const words = card.appendChild(make("p", "state", listing.unavailable));
+  const { source, mark } = listed(listing);
+  card.appendChild(source);
+  for (const code of source.querySelectorAll("code")) {
+    // A long line is wrapped below its own beginning, not at the margin.
+    const [indent] = code.textContent.replaceAll("\t", "    ").match(/^ */);
+    code.style.paddingLeft = `${indent.length + 4}ch`;
+    code.style.textIndent = `-${indent.length + 4}ch`;
+  }
+  const output = card.appendChild(make("pre", "output"));
+  output.hidden = true;
+
+  const step = body.appendChild(make("article", "step"));
+  const heading = step.appendChild(make("h3", "heading"));
+  heading.setAttribute("role", "status");
+  const hint = step.appendChild(make("p", "hint", "Next starts the process and takes its first step."));
+  const facts = step.appendChild(make("dl", "facts"));
+  const prototype = fact(facts, "prototype", "prototype");
+  const call = fact(facts, "call", "call");
+  const result = fact(facts, "result", "result");
+  const calls = fact(facts, "system calls", "calls");
+  const tables = step.appendChild(make("div", "tables"));
+  const picture = root.appendChild(make("img", "drawing"));
+  picture.hidden = true;
+  el.appendChild(root);
+
+  const fill = (node, text) => {
+    write(node, text);
+    node.hidden = node.previousElementSibling.hidden = !text;
+  };
+
+  async function draw(png) {
+    const url = URL.createObjectURL(new Blob([png], { type: "image/png" }));
+    const old = picture.src;
+    picture.src = url;
+    picture.hidden = false;
+    try {
+      await picture.decode();
+    } finally {
+      if (old) URL.revokeObjectURL(old);
+    }
+  }
+
+  const view = follow(model, root, {
+    async paint(content, [png]) {
+      card.dataset.kind = content.kind;
+      write(words, listing.unavailable || content.words);
+      mark(content.line);
+      write(heading, content.heading);
+      hint.hidden = content.step > 0 || Boolean(listing.unavailable);
+      facts.hidden = content.step === 0;
+      fill(prototype, content.prototype);
+      fill(call, content.call);
+      fill(result, content.result);
+      result.classList.toggle("none", content.nothing);
+      fill(calls, content.calls.join("\n") || content.none);
+      calls.classList.toggle("none", !content.calls.length);
+      tables.replaceChildren(...content.tables.map(kernelTable));
+      write(output, content.output);
+      output.hidden = !content.output;
+      for (const [what, node] of Object.entries(buttons)) {
+        // A button that is disabled loses the focus, and the keys would be heard no more.
+        if (!content.can[what] && document.activeElement === node) root.focus({ preventScroll: true });
+        node.disabled = !content.can[what];
+      }
+      picture.alt = content.sentence;
+      await draw(png);
+      root.dataset.step = String(content.step);
+    },
+    arrived(content) {
+      if (content.say === undefined) return;
+      say.hidden = !content.say;
+      write(say, content.say);
+    },
+    failed(error) {
+      say.hidden = false;
+      write(say, `This step can't be shown: ${error}`);
+    },
+    lost() {
+      say.hidden = false;
+      write(say, "The kernel that ran this process is gone, and the process with it. Run the cells again from the top.");
+    },
+  });
+
+  const buttons = {};
+  for (const [title, tip] of [
+    ["Next", "Take one step (key n)"],
+    ["Back", "Take the last step back: a fresh process takes all the others again (key b)"],
+    ["Run", "Take all the remaining steps"],
+    ["Reset", "End the process and be as new"],
+  ]) {
+    const what = title.toLowerCase();
+    buttons[what] = tools.appendChild(button(title, tip, () => view.send({ do: what })));
+    buttons[what].disabled = Boolean(listing.unavailable);
+  }
+  root.addEventListener("keydown", (event) => {
+    const what = event.ctrlKey || event.altKey || event.metaKey ? undefined : KEYS[event.key];
+    if (!what) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!buttons[what].disabled) view.send({ do: what });
+  });
+
+  return () => {
+    view.end();
+    URL.revokeObjectURL(picture.src);
+  };
+}
+
+export default { render };

@@ -1,0 +1,365 @@
+"""The walkthrough: one process led call by call, each call with its result and with what the kernel says.
+
+Source on the left, the last step on the right, below them the drawing of names, objects and processes. What
+the buttons do is :class:`~shmlab.processes.walk.Walk`'s; this shows a walk, and can be driven from code as
+well as by clicking. Imported by lessons through :mod:`shmlab.panels`.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import anywidget
+import traitlets
+
+from shmlab import figures
+from shmlab.observe import MapLine, table
+from shmlab.panels.frames import FrameLoop
+from shmlab.panels.live import DRAWING, front_end
+from shmlab.panels.panel import _listing, _shown, _still_listing, _unavailable
+from shmlab.panels.scene import scene
+from shmlab.processes.kernel_view import Change
+from shmlab.processes.walk import Moment, Walk
+
+RATE = 30.0
+"""Looks at the walk a second, at most."""
+
+SHOWN_CALLS = 60
+"""System calls of a step that reach the screen: the first ones."""
+
+
+class Walkthrough(anywidget.AnyWidget):
+    """A *walk* on screen: Next, Back, Run and Reset, and all that its moments tell; *title* stands above.
+
+    Everything a button does can be done from code, and returns the :class:`Moment` reached. With the focus in
+    the panel the keys ``n`` and ``b`` do what Next and Back do.
+    """
+
+    _esm = front_end("frames.js", "source.js", "walkthrough.js")
+    _css = front_end("live.css", "processes.css", "walkthrough.css")
+
+    listing: Any = traitlets.Dict().tag(sync=True)
+    title = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(self, walk: Walk, title: str | None = None) -> None:
+        if not isinstance(walk, Walk):
+            raise TypeError(f"a walkthrough shows a Walk(program, name, …), not a {type(walk).__name__}")
+        self.walk = walk
+        self._last: object = None
+        self._drawn: tuple[Moment, bytes] | None = None
+        self._drawing = threading.Lock()
+        program = walk.process.program
+        heading = title or f"{program.name} in {program.language}, call by call"
+        super().__init__(listing=_listing(walk.process), title=heading)
+        self.loop = FrameLoop(
+            self._tick,
+            RATE,
+            refresh=self._forget,
+            alive=lambda: self.comm is not None,
+            name="shmlab-walkthrough",
+        )
+        self.on_msg(self._received)
+
+    def __repr__(self) -> str:
+        return self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """What the panel shows right now, in words."""
+        return _sentence(self.walk, self.walk.moment)
+
+    def next(self) -> Moment:
+        """Take one step; start the process when need be."""
+        return self.walk.next()
+
+    def back(self) -> Moment:
+        """Take the last step back: a fresh process takes all the others again."""
+        return self.walk.back()
+
+    def run(self) -> Moment:
+        """Take all the remaining steps."""
+        return self.walk.run()
+
+    def reset(self) -> None:
+        """End the process and be as new."""
+        self.walk.reset()
+
+    def close(self) -> None:
+        """End the process and the frames and take the panel off the page. May be called twice."""
+        super().close()
+        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets takes it away: the picture shall stay
+        if loop := self.__dict__.get("loop"):
+            self.walk.close()
+            loop.stop()
+
+    def picture(self) -> None:
+        """Display what there is now as a picture that stays, and one sentence below it."""
+        from IPython.display import display
+
+        bundle, metadata = self._still()
+        display(bundle, metadata=metadata, raw=True)
+        display({"text/plain": bundle["text/plain"]}, raw=True)
+
+    def say(self, words: str) -> None:
+        """Show a sentence below the buttons; an empty one hides it."""
+        self.send({"say": words})
+
+    # --- looking and sending -----------------------------------------------------------------------------
+
+    def _tick(self, number: int) -> bool:
+        moment, words = self.walk.moment, str(self.walk.process.state)
+        if (moment, words) == self._last:
+            return False
+        content = shown(self.walk, moment) | {"words": words, "sentence": _sentence(self.walk, moment)}
+        self.send(content | {"frame": number, "heard": self.loop.acknowledged}, [self._png(moment)])
+        self._last = (moment, words)
+        return True
+
+    def _png(self, moment: Moment) -> bytes:
+        """Return the drawing of *moment*, drawn once however often it's sent."""
+        with self._drawing:
+            if self._drawn is None or self._drawn[0] is not moment:
+                with DRAWING:
+                    self._drawn = moment, figures.png(figures.world_figure(scene(self.walk, moment)))
+            return self._drawn[1]
+
+    def _forget(self) -> None:
+        self._last = None
+
+    def _received(self, _widget: object, content: object, _buffers: object) -> None:
+        if self.loop.received(content) or not isinstance(content, dict):
+            return
+        actions: dict[object, Callable[[], object]] = {
+            "next": self.next,
+            "back": self.back,
+            "run": self.run,
+            "reset": self.reset,
+        }
+        if action := actions.get(content.get("do")):
+            self.loop.start()
+            try:
+                action()
+                self.say("")
+            except Exception as error:  # a click has no traceback: the panel says what went wrong
+                self.say(str(error) or type(error).__name__)
+
+    # --- the still picture -------------------------------------------------------------------------------
+
+    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        moment = self.walk.moment
+        sentence = _sentence(self.walk, moment)
+        drawing = self._png(moment)
+        width = figures.WORLD_WIDTH
+        with DRAWING:
+            parts = [figures.png(figures.draw_listings([_still_listing(self.walk.process)], width))]
+            if moment.step:
+                rows = [
+                    ("prototype", moment.prototype),
+                    ("call", moment.call),
+                    ("result", moment.result),
+                    ("system calls", "\n".join(_calls(self.walk, moment)) or _no_calls(moment)),
+                ]
+                parts.append(figures.png(figures.draw_step(_heading(moment), rows, width)))
+        return {"text/plain": sentence, "image/png": figures.stack([*parts, drawing])}, {
+            "image/png": {"alt": sentence}
+        }
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle, metadata = self._still()
+        if self.comm is None:  # closed: the still picture alone
+            return bundle, metadata
+        widget: Any = super()._repr_mimebundle_(**kwargs)
+        self.loop.start()
+        data, more = widget if isinstance(widget, tuple) else (widget, {})
+        return data | bundle, more | metadata
+
+
+# --- What a moment looks like ------------------------------------------------------------------------------
+
+
+def shown(walk: Walk, moment: Moment) -> dict[str, Any]:
+    """Return what the browser shows of *moment*, as plain values."""
+    unavailable = _unavailable(walk.process)
+    begun = walk.process.pid is not None
+    return {
+        "kind": moment.state.kind,
+        "step": moment.step,
+        "line": (moment.state.outcome.line if moment.state.outcome else None) or moment.state.line or 0,
+        "heading": _heading(moment),
+        "prototype": moment.prototype,
+        "call": moment.call,
+        "result": _result(moment),
+        "nothing": not moment.result,
+        "calls": _calls(walk, moment),
+        "none": _no_calls(moment),
+        "tables": _tables(moment, walk.process.pid) if begun else [],
+        "output": _shown(walk.process)["output"],
+        "can": {
+            "next": not unavailable and not moment.over,
+            "run": not unavailable and not moment.over,
+            "back": moment.step > 0,
+            "reset": begun,
+        },
+    }
+
+
+def _heading(moment: Moment) -> str:
+    if moment.step == 0:
+        return "Before the first step"
+    return f"Step {moment.step}: {moment.label or moment.state}"
+
+
+def _sentence(walk: Walk, moment: Moment) -> str:
+    # An address in it would be another one each time.
+    told = moment.result and moment.label and not moment.over and "0x" not in moment.result
+    result = f" gave {moment.result}" if told else ""
+    world = figures.describe_world(scene(walk, moment))
+    program = walk.process.program
+    return f"{program.name} in {program.language}. {_heading(moment)}{result}. {world}"
+
+
+def _result(moment: Moment) -> str:
+    if moment.over and not moment.label:
+        return ""  # how it ended is the heading already
+    return moment.result or ("no variable changed" if moment.step and moment.complete else "")
+
+
+def _no_calls(moment: Moment) -> str:
+    if not moment.step:
+        return ""
+    if moment.calls_missing:
+        return f"not seen: {moment.calls_missing}"
+    return "none: the kernel was not asked for anything"
+
+
+def _calls(walk: Walk, moment: Moment) -> list[str]:
+    """Return the step's system calls as strace prints them, a child's with its pid in front."""
+    mine = walk.process.pid
+    lines = [
+        call.text if call.pid == mine else f"[pid {call.pid}] {call.text}"
+        for call in moment.calls[:SHOWN_CALLS]
+    ]
+    more = len(moment.calls) - SHOWN_CALLS
+    return [*lines, f"… {more} more"] if more > 0 else lines
+
+
+def _mapped(line: MapLine) -> str:
+    """What the kernel's own line says at its end; anonymous memory has nothing there."""
+    return (line.path or "(anonymous)") + (" (deleted)" if line.deleted else "")
+
+
+Row = dict[str, Any]
+"""What the browser gets of a row: ``what`` happened to it, its ``mark``, and its ``cells``: lines, each a
+(text, whether it changed)."""
+
+Part = tuple[Callable[[Any], str], tuple[str, ...]]
+"""A line of a cell: how a row's is written, and the fields whose change it shows."""
+
+Column = tuple[str, tuple[Part, ...]]
+"""A column of a table: its heading, and its lines, one below the other."""
+
+INODE: Part = (lambda row: f"inode {row.inode}", ("inode",))
+BYTES: Part = (lambda row: "?" if row.size is None else f"{row.size:,} B", ("size",))
+MEMORY: Part = (lambda row: "?" if row.allocated is None else table.size(row.allocated), ("allocated",))
+KIND = {"object": "", "semaphore": " (semaphore)"}
+
+OBJECTS: Sequence[Column] = (
+    ("name", ((lambda row: row.name + KIND[row.kind], ("name",)), INODE)),
+    ("size", (BYTES,)),
+    ("allocated", (MEMORY,)),
+    ("mode", ((lambda row: f"{row.mode:04o}", ("mode", "uid", "gid")),)),
+)
+UNNAMED: Sequence[Column] = (
+    ("name", ((lambda row: f"(was {row.was})", ("was",)), INODE)),
+    ("size", (BYTES,)),
+    ("allocated", (MEMORY,)),
+    ("mode", ((lambda row: "", ()),)),
+)
+MAPPINGS: Sequence[Column] = (
+    (
+        "addresses",
+        ((lambda row: f"{row.start:x}-{row.end:x}", ("start", "end")), (_mapped, ("path", "deleted"))),
+    ),
+    ("perms", ((lambda row: row.perms, ("perms",)),)),
+    ("length", ((lambda row: table.size(row.length), ("end",)),)),
+    ("offset", ((lambda row: table.address(row.offset), ("offset",)),)),
+)
+DESCRIPTORS: Sequence[Column] = (
+    ("fd", ((lambda row: str(row.number), ("number",)),)),
+    ("opened", ((lambda row: row.flags[0], ("flags",)),)),
+    ("leads to", ((lambda row: row.target, ("target", "kind")),)),
+)
+SEGMENTS: Sequence[Column] = (
+    ("key", ((lambda row: table.key(row.key), ("key",)),)),
+    ("shmid", ((lambda row: str(row.id), ("id",)),)),
+    ("size", (BYTES,)),
+    ("mode", ((lambda row: f"{row.mode & 0o777:04o}", ("mode",)),)),
+    ("nattch", ((lambda row: str(row.attached), ("attached",)),)),
+    ("status", ((lambda row: row.status, ("mode",)),)),
+)
+CHILDREN: Sequence[Column] = (
+    ("pid", ((lambda row: str(row.pid), ("pid",)),)),
+    ("state", ((lambda row: "alive" if row.alive else "zombie: ended, and not waited for", ("alive",)),)),
+    (
+        "maps",
+        ((lambda row: ", ".join(sorted({each.path for each in row.mappings if each.path})), ("mappings",)),),
+    ),
+)
+
+
+LEAST = {"name": 20, "addresses": 26}
+"""Characters that the first column has room for, at least; longer texts are wrapped."""
+
+STANDARD = ("0 to 2", "", "standard input, output and error")
+
+
+def _tables(moment: Moment, pid: int | None) -> list[dict[str, Any]]:
+    view, changed = moment.view, moment.changed
+    of_objects = _rows(OBJECTS, view.objects, changed.objects) + _rows(UNNAMED, view.unnamed, changed.unnamed)
+    standard = [each for each in view.descriptors if each.number < 3]
+    quiet = len(standard) == 3 and not any(
+        each.row in standard for each in changed.descriptors if each.what != "gone"
+    )
+    opened = [each for each in view.descriptors if not quiet or each.number >= 3]
+    # The three that every process begins with say nothing when they go with it.
+    turned = [each for each in changed.descriptors if each.what != "gone" or each.row.number >= 3]
+    first = [_row("", [[(text, False)] for text in STANDARD])] if quiet else []
+    found = [
+        _table("/dev/shm", OBJECTS, of_objects),
+        _table(
+            f"/proc/{pid}/maps: shared, or new", MAPPINGS, _rows(MAPPINGS, view.mappings, changed.mappings)
+        ),
+        _table(f"/proc/{pid}/fd", DESCRIPTORS, first + _rows(DESCRIPTORS, opened, turned)),
+    ]
+    for caption, columns, rows, differ in (
+        ("/proc/sysvipc/shm", SEGMENTS, view.segments, changed.segments),
+        ("child processes", CHILDREN, view.children, changed.children),
+    ):
+        if told := _rows(columns, rows, differ):
+            found.append(_table(caption, columns, told))
+    return found
+
+
+def _table(caption: str, columns: Sequence[Column], rows: list[Row]) -> dict[str, Any]:
+    headings = [heading for heading, _ in columns]
+    return {"caption": caption, "headings": headings, "rows": rows, "least": LEAST.get(headings[0], 0)}
+
+
+def _rows(columns: Sequence[Column], now: Iterable[Any], changes: Iterable[Change[Any]]) -> list[Row]:
+    differing = list(changes)
+    found = []
+    for row in now:
+        change = next((each for each in differing if each.what != "gone" and each.row is row), None)
+        found.append(_row(change.what if change else "", _cells(columns, row, change)))
+    return found + [_row("gone", _cells(columns, each.row)) for each in differing if each.what == "gone"]
+
+
+def _cells(
+    columns: Sequence[Column], row: Any, change: Change[Any] | None = None
+) -> list[list[tuple[str, bool]]]:
+    fields = set(change.fields) if change else set()
+    return [[(write(row), bool(fields & set(shows))) for write, shows in parts] for _, parts in columns]
+
+
+def _row(what: str, cells: list[list[tuple[str, bool]]]) -> Row:
+    return {"what": what, "mark": figures.MARKS.get(what, ""), "cells": cells}
