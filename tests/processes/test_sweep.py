@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from time import monotonic
 
 import pytest
@@ -69,6 +70,13 @@ def start():
         process.communicate(timeout=5)
 
 
+def living(board):
+    """Hold a session's lock until what is returned is called: nobody else's supervisor shall sweep early."""
+    descriptor = posix.shm_open(board, os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return partial(os.close, descriptor)
+
+
 def mine(found, *tokens):
     return {str(each).split(" (")[0]: each.removed for each in found if each.session in tokens}
 
@@ -76,7 +84,9 @@ def mine(found, *tokens):
 def test_a_dead_session_goes_whole(made, start):
     for name in (f"/shmlab-{UID}-{DEAD}-board", f"/shmlab-{UID}-{DEAD}-mymem", f"/sem.shmlab-{UID}-{DEAD}-s"):
         made(name)
+    dies = living(f"/shmlab-{UID}-{DEAD}-board")
     orphan = start(DEAD, "import signal; signal.signal(15, signal.SIG_IGN)")
+    dies()
     before = objects(DEAD)
     assert len(before) == 3
 
@@ -165,8 +175,10 @@ def test_an_orphan_that_somebody_outside_uses_is_spared(made, start):
     made(f"/shmlab-{UID}-{DEAD}-board")
     made(f"/shmlab-{UID}-{DEAD}-other")
     text = "import mmap, sys; f = open(sys.argv[1], 'r+b'); m = mmap.mmap(f.fileno(), 4096); f.close()"
+    dies = living(f"/shmlab-{UID}-{DEAD}-board")
     outside = start(None, text, path)
     inside = start(DEAD, text, made(f"/shmlab-{UID}-{DEAD}-inside", 4096))
+    dies()
     foreseen = {each.name.rpartition("-")[2]: each for each in sweep.clean(UID, dry_run=True)}
     assert (bool(foreseen["mymem"].reason), foreseen["inside"].reason) == (True, "")
     found = {each.name.rpartition("-")[2]: each for each in sweep.clean(UID) if each.session == DEAD}
