@@ -70,7 +70,7 @@ def frame(page: Any) -> int:
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C compiler: install the package gcc")
 def test_python_and_c_are_stepped_by_hand_and_write_one_memory(notebook: Open) -> None:
-    book = notebook([SETTING, TWO])
+    book = notebook([SETTING, TWO], height=1500)  # a view that is out of sight gets no frames
     book.run_all()
     page = book.page
     expect_state(page, "A", "not started")
@@ -102,7 +102,7 @@ def test_python_and_c_are_stepped_by_hand_and_write_one_memory(notebook: Open) -
 
 
 def test_start_changes_bytes_on_screen_until_stop(notebook: Open) -> None:
-    book = notebook([SETTING, ENDLESS])
+    book = notebook([SETTING, ENDLESS], height=1500)
     book.run_all()
     page = book.page
     page.wait_for_selector(".shmlab-live canvas[data-frame]")

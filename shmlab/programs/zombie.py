@@ -1,0 +1,28 @@
+"""Attaches a System V segment and forks; the child ends, and is waited for only later. Twin: zombie.c."""
+
+import os
+from collections.abc import Iterator
+
+import sysv_ipc
+
+from shmlab import posix
+
+
+def zombie(name: str, go: str) -> Iterator[str]:
+    fd = posix.shm_open(name, posix.O_RDWR)
+    prot = posix.PROT_READ | posix.PROT_WRITE
+    memory = posix.mmap(None, 4096, prot, posix.MAP_SHARED, fd).buf.cast("Q")
+    go_on = posix.sem_open(go, 0)
+    segment = sysv_ipc.SharedMemory(sysv_ipc.IPC_PRIVATE, sysv_ipc.IPC_CREX, size=4096)  # shmget, shmat
+    segment.remove()  # shmctl with IPC_RMID: it goes with the last who is attached
+    child = os.fork()
+    if child == 0:
+        posix.sem_wait(go_on)
+        os._exit(7)
+    memory[0], memory[1] = child, segment.id
+    yield "fork"
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # until it has ended, and leave it as it is
+    yield "waitid"
+    _, status = os.waitpid(child, 0)
+    memory[2] = status
+    yield "waitpid"

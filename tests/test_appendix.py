@@ -1,0 +1,70 @@
+"""Every call and flag of the document's POSIX appendix runs in a lesson, and so does a way in which it fails.
+
+What runs is what a code cell says, or a program of the package that a code cell names. That the cells do run,
+and that what they assert holds, is nbval's to show (``make lessons``).
+"""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROGRAMS = ROOT / "shmlab" / "programs"
+
+CALLS = {
+    # what: (how it is written where it runs, how it fails: an errno, its exception, or a signal)
+    "shm_open": (r"posix\.shm_open\(", r"FileNotFoundError|ENOENT"),
+    "shm_open O_RDONLY": (r"\bO_RDONLY\b", r"EACCES|PermissionError|EINVAL"),
+    "shm_open O_RDWR": (r"\bO_RDWR\b", r"EACCES|PermissionError"),
+    "shm_open O_CREAT": (r"\bO_CREAT\b", r"EACCES|EINVAL|ENAMETOOLONG"),
+    "shm_open O_EXCL": (r"\bO_EXCL\b", r"EEXIST|FileExistsError"),
+    "shm_open O_TRUNC": (r"\bO_TRUNC\b", r"SIGBUS"),
+    "shm_open mode": (r"0o?644", r"EACCES|PermissionError"),
+    "shm_unlink": (r"\bshm_unlink\(", r"ENOENT|FileNotFoundError"),
+    "ftruncate": (r"\bftruncate\(", r"EINVAL"),
+    "mmap": (r"posix\.mmap\(", r"EBADF|ENODEV|EINVAL"),
+    "mmap addr": (r"MAP_FIXED_NOREPLACE", r"EEXIST"),
+    "mmap len": (r"posix\.mmap\(", r"EINVAL"),
+    "mmap PROT_READ": (r"\bPROT_READ\b", r"SIGSEGV"),
+    "mmap PROT_WRITE": (r"\bPROT_WRITE\b", r"EACCES|PermissionError"),
+    "mmap PROT_EXEC": (r"\bPROT_EXEC\b", r"EPERM|SIGSEGV"),
+    "mmap PROT_NONE": (r"\bPROT_NONE\b", r"SIGSEGV"),
+    "mmap MAP_SHARED": (r"\bMAP_SHARED\b", r"EACCES|PermissionError"),
+    "mmap MAP_PRIVATE": (r"\bMAP_PRIVATE\b", r"SIGBUS|SIGSEGV|frozen|copied"),
+    "mmap MAP_FIXED": (r"\bMAP_FIXED\b", r"EINVAL|EEXIST"),
+    "mmap filedes": (r"posix\.mmap\([^)]*-1\)|MAP_ANONYMOUS|EBADF", r"EBADF"),
+    "mmap off": (r"posix\.mmap\([^)]*,\s*\w+,\s*(offset|[1-9A-Z_a-z])", r"EINVAL"),
+    "munmap": (r"\bmunmap\(", r"SIGSEGV"),
+    "msync": (r"\bmsync\(", r"ENOMEM|EINVAL|write_bytes"),
+}
+"""The appendix also names headers and ``-lrt``, which the C twins include and the compiler needs."""
+
+
+@cache
+def running() -> dict[str, str]:
+    """What each lesson runs: its code cells, their outputs, and the programs that they name."""
+    found = {}
+    for lesson in sorted((ROOT / "notebooks").glob("0[1-7]*.ipynb")):
+        cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        said = json.dumps([cell.get("outputs", []) for cell in cells if cell["cell_type"] == "code"])
+        named = [each for each in PROGRAMS.glob("*.[pc]*") if re.search(rf"\b{each.stem}\b", code)]
+        found[lesson.name[:2]] = "\n".join([code, said, *(each.read_text() for each in named)])
+    return found
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_it_runs_in_a_lesson_and_fails_in_one(what: str) -> None:
+    call, failure = (re.compile(pattern) for pattern in CALLS[what])
+    runs = [lesson for lesson, text in running().items() if call.search(text)]
+    assert runs, f"no lesson runs {what}"
+    fails = [lesson for lesson in runs if failure.search(running()[lesson])]
+    assert fails, f"no lesson that runs {what} lets it fail"
+
+
+def test_every_program_has_its_twin() -> None:
+    python = {each.stem for each in PROGRAMS.glob("*.py")} - {"__init__", "compiler", "private_shm"}
+    assert python == {each.stem for each in PROGRAMS.glob("*.c")}
