@@ -26,7 +26,7 @@ CALLS = {
     "shm_unlink": (r"\bshm_unlink\(", r"ENOENT|FileNotFoundError"),
     "ftruncate": (r"\bftruncate\(", r"EINVAL"),
     "mmap": (r"posix\.mmap\(", r"EBADF|ENODEV|EINVAL"),
-    "mmap addr": (r"MAP_FIXED_NOREPLACE", r"EEXIST"),
+    "mmap addr": (r"MAP_FIXED_NOREPLACE", r"EEXIST|FileExistsError"),
     "mmap len": (r"posix\.mmap\(", r"EINVAL"),
     "mmap PROT_READ": (r"\bPROT_READ\b", r"SIGSEGV"),
     "mmap PROT_WRITE": (r"\bPROT_WRITE\b", r"EACCES|PermissionError"),
