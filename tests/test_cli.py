@@ -316,7 +316,7 @@ class TestLs:
         os.close(posix.shm_open(thing, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         assert thing not in as_nobody(lambda: printed("ls"))
         found = json.loads(as_nobody(lambda: printed("ls", "--json")))
-        assert found["hidden"] >= 2
+        assert found["hidden"] >= 1  # the board counts as the child's: it inherited the mapping
         everybody = as_nobody(lambda: printed("ls", "--all"))
         # Not the same number: other users of this machine come and go.
         assert re.search(

@@ -297,12 +297,14 @@ def _map_board(descriptor: int) -> mmap.mmap:
     if sys.version_info >= (3, 13):
         board = mmap.mmap(descriptor, SIZE, trackfd=False)
     else:
-        lowest = os.dup(descriptor)
-        os.close(lowest)
+        # mmap keeps a duplicate of the descriptor, under the lowest free number, that it needs for size() and
+        # resize() alone (FACTS P04), and closes it in the end. It gets number 0, which /dev/null then takes
+        # back: standard input is a number that no program of ours misses.
+        os.close(0)
         board = mmap.mmap(descriptor, SIZE)
-        # mmap keeps a duplicate that it needs for size() and resize() alone (FACTS P04); it took the lowest
-        # number. The board is mapped until the process ends, so nobody closes this number a second time.
-        os.close(lowest)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
     os.close(descriptor)
     _kept.append(board)
     return board
