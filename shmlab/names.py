@@ -65,6 +65,12 @@ def name(word: str) -> str:
     return full
 
 
+def is_board(name: str) -> bool:
+    """Whether a name is that of a session's board, where the lab keeps what its processes are doing."""
+    owned = parse(name)
+    return owned is not None and re.fullmatch(r"board\d*", owned.word) is not None
+
+
 def parse(name: str) -> Owned | None:
     """Read a name, or a file name in /dev/shm, back; None when it isn't one of the lab's."""
     match = _PATTERN.fullmatch(name)

@@ -141,8 +141,7 @@ def _following(rows: Sequence[Call]) -> list[Call | None]:
 def _is_board(line: MapLine) -> bool:
     from shmlab import names
 
-    owned = names.parse(line.path.removeprefix(SHM))
-    return owned is not None and owned.word.startswith("board")
+    return names.is_board(line.path.removeprefix(SHM))
 
 
 def is_the_labs(call: Call, below: int = 200) -> bool:

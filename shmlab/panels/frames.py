@@ -193,6 +193,7 @@ class FrameLoop:
     def _begin(self) -> None:
         self._halt.clear()
         self.ended = ""
+        self._error = None
         now = time.monotonic()
         self._heard = self._unseen = self._sent = self._changed = now
         self._repeated = 0.0

@@ -7,6 +7,7 @@ and nothing else; what they do comes back by the board. Imported by lessons thro
 
 import contextlib
 from collections.abc import Callable, Sequence
+from string import ascii_uppercase
 from typing import Any
 
 import anywidget
@@ -102,14 +103,16 @@ class Panel(ipywidgets.VBox):
     ) -> None:
         if not processes:
             raise ValueError("a panel needs at least one process")
+        given = [each.label for each in processes if each.chosen[0]]
+        twice = {label for label in given if given.count(label) > 1}
+        if twice:
+            raise ValueError(f"two processes have the same label: {', '.join(sorted(twice))}")
+        letters = (letter for letter in ascii_uppercase if letter not in given)
         for number, process in enumerate(processes):
-            if process.label == process.program.name:
-                process.label = "ABCDEF"[number % 6]
+            label_chosen, colour_chosen = process.chosen
+            process.label = process.label if label_chosen else next(letters)
+            if not colour_chosen:
                 process.colour = PROCESS_COLOURS[number % len(PROCESS_COLOURS)]
-        if len({each.label for each in processes}) < len(processes):
-            raise ValueError(
-                f"two processes have the same label: {', '.join(each.label for each in processes)}"
-            )
         self.processes = processes
         self.views = tuple(views)
         self._on_reset = on_reset

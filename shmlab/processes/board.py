@@ -79,7 +79,8 @@ class Slot:
 
     def put_text(self, offset: int, room: int, text: str) -> None:
         """Store as much of *text* as fits in *room* bytes."""
-        data = text.encode("utf-8", "replace")[:room]
+        # Cut between two characters, not in the middle of one.
+        data = text.encode("utf-8", "replace")[:room].decode("utf-8", "ignore").encode()
         self.view[offset + 4 : offset + 4 + len(data)] = data
         self.put(offset, len(data))
 

@@ -242,8 +242,7 @@ def _span(line: observe.MapLine) -> Span:
 
 
 def _is_board(line: observe.MapLine) -> bool:
-    owned = names.parse(line.path.removeprefix(SHM)) if line.path.startswith(SHM) else None
-    return owned is not None and owned.word.startswith("board")
+    return line.path.startswith(SHM) and names.is_board(line.path.removeprefix(SHM))
 
 
 # --- What changed ------------------------------------------------------------------------------------------

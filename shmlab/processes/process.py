@@ -1,8 +1,8 @@
 """A process of the lab: a program, running for real, that can be stepped, let run, paused and stopped.
 
-Every method returns within its timeout and none raises because the program misbehaves: what the program does
-is the process's *state*, and how it ended its *outcome*. Thread-safe: a button and a cell may drive the same
-process.
+No method raises because the program misbehaves: what the program does is the process's *state*, and how it
+ended its *outcome*. Every wait has a timeout. Thread-safe: a button and a cell may drive the same process;
+one's order waits for the other's to be carried out or to time out, but *stop* and *reset* end it.
 """
 
 import errno
@@ -133,6 +133,8 @@ class Process:
         self.arguments = arguments
         self.label = label or self.program.name
         self.colour = colour or PROCESS_COLOURS[0]
+        self.chosen = (bool(label), bool(colour))
+        """Whether label and colour were given; a panel chooses those that weren't."""
         self._payload = _encode(self.program, arguments)
         self._control = threading.RLock()
         self._ending = threading.RLock()
@@ -364,6 +366,12 @@ class Process:
         self._popen = popen
         owner.processes.add(self)
 
+    def _is_starting(self) -> bool:
+        """Whether it was launched and hasn't reached its first line: an earlier start may have timed out."""
+        with self._ending:
+            slot = self._live_slot()
+            return slot is not None and slot.get(board.AT_STATE) == board.EMPTY
+
     def _live_slot(self) -> board.Slot | None:
         return None if self.outcome is not None else self._slot
 
@@ -484,7 +492,7 @@ def start(*processes: Process, timeout: float = 10.0) -> None:
 
     Processes that run already are left as they are. Raises what :meth:`Process.start` raises.
     """
-    fresh = [process for process in processes if process.pid is None]
+    fresh = [process for process in processes if process.pid is None or process._is_starting()]
     for process in fresh:
         with process._control:
             if process.pid is None:

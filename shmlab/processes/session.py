@@ -30,8 +30,7 @@ class Session:
 
     def __init__(self) -> None:
         self.token = names.session()
-        # In a process that the lab launched: then its session is its parent's, and the parent's supervisor's.
-        self.inherited = names.SESSION_VARIABLE in os.environ
+        self.inherited = _is_inherited()
         self._supervisor: subprocess.Popen[bytes] | None
         # What was launched and isn't known to have ended: kept, for a notebook that runs a cell a second time
         # drops its handle of a process that goes on.
@@ -161,7 +160,8 @@ def current() -> Session:
                 atexit.register(_at_exit)
                 os.register_at_fork(after_in_child=_in_a_child)
                 _hear_interrupts()
-            _current, _owner = Session(), os.getpid()
+            _current = Session()
+            _owner = os.getpid()
         else:
             _current.watch()
         return _current
@@ -172,12 +172,21 @@ def own_name(word: str) -> str:
 
     From now on the supervisor watches: an object of that name goes when this kernel does, however it goes.
 
-    Raises ValueError when *word* is empty, has a slash or a NUL, or is too long (names are at most 30
-    characters).
+    Raises ValueError when *word* is empty, has a slash or a NUL, is too long (names are at most 30
+    characters), or is ``board``, which the lab itself uses.
     """
     full = names.name(word)
-    current()
+    if names.is_board(full):
+        raise ValueError(f"{word!r} is what the lab calls its own board: choose another word")
+    if not _is_inherited():
+        current()
     return full
+
+
+def _is_inherited() -> bool:
+    """Whether this process was launched by the lab, or forked from one that uses it: then its session is its
+    parent's, and the parent's supervisor's."""
+    return names.SESSION_VARIABLE in os.environ or _owner not in (0, os.getpid())
 
 
 def cleanup() -> list[str]:
@@ -220,6 +229,21 @@ def _after_cell(result: Any) -> None:
         )
 
 
+def _is_abandoned(board_name: str) -> bool:
+    """Whether nobody holds the lock of a board."""
+    try:
+        descriptor = posix.shm_open(board_name, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def _create_board() -> tuple[str, int]:
     """Create the session's board, reserve its memory, and lock it; return its name and descriptor."""
     for attempt in range(10):
@@ -227,7 +251,11 @@ def _create_board() -> tuple[str, int]:
         try:
             descriptor = posix.shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            # A process that the lab launched uses the lab itself, within its parent's session.
+            # A process that the lab launched uses the lab itself, within its parent's session; or one that
+            # did was killed, and left it.
+            if attempt and _is_abandoned(name):
+                with suppress(OSError):
+                    posix.shm_unlink(name)
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

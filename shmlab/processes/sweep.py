@@ -111,7 +111,7 @@ def clean(uid: int, *, everything: bool = False, dry_run: bool = False) -> list[
     for remains in sessions(uid):
         with _claimed(remains) as ours:
             if not (ours or everything):
-                known = any(_is_board(each.name) for each in remains.objects)
+                known = any(names.is_board(each.name) for each in remains.objects)
                 reason = "its session is alive" if known else "its session may be alive"
                 found += [
                     Found(each.kind, each.name, remains.token, False, reason) for each in remains.objects
@@ -123,7 +123,7 @@ def clean(uid: int, *, everything: bool = False, dry_run: bool = False) -> list[
             spared = ""
             for entry in _boards_last(remains.objects):
                 outside = [each.pid for each in users.get(entry, ()) if each.pid not in inside]
-                if _is_board(entry.name):
+                if names.is_board(entry.name):
                     reason = spared and "something of its session is in use"
                 else:
                     reason = f"in use by {_command(outside[0])} ({outside[0]})" if outside else ""
@@ -175,12 +175,7 @@ def _unlink(entry: observe.ObjectEntry) -> bool:
 
 
 def _boards_last(entries: Iterable[observe.ObjectEntry]) -> list[observe.ObjectEntry]:
-    return sorted(entries, key=lambda each: _is_board(each.name))
-
-
-def _is_board(name: str) -> bool:
-    owned = names.parse(name)
-    return owned is not None and owned.word.startswith("board")
+    return sorted(entries, key=lambda each: names.is_board(each.name))
 
 
 @contextmanager
@@ -192,14 +187,17 @@ def _claimed(remains: Remains) -> Iterator[bool]:
     the lab's names and nothing else of the lab. It counts as alive. (So a board is removed last, and stays
     while anything of a dead session does: it is what shows that the session is dead.)
     """
-    boards = [each.name for each in remains.objects if _is_board(each.name)]
+    boards = [each.name for each in remains.objects if names.is_board(each.name)]
     with ExitStack() as held:
         ours = bool(boards)
         for name in boards:
             try:
                 descriptor = posix.shm_open(name, os.O_RDWR)
-            except OSError:
+            except FileNotFoundError:
                 continue  # gone, and its session with it
+            except OSError:
+                ours = False  # not to be looked at now, and so not to be called dead
+                continue
             held.callback(os.close, descriptor)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

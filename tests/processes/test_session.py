@@ -210,7 +210,14 @@ def test_a_forked_child_does_not_keep_the_session_alive(python, until, alive):
         assert alive(int(child))
         pipe = os.readlink(f"/proc/{supervisor}/fd/0")
         open_there = Path(f"/proc/{child}/fd")
-        until(lambda: pipe not in [os.readlink(each) for each in open_there.iterdir()])
+
+        def closed():
+            try:
+                return pipe not in [os.readlink(each) for each in open_there.iterdir()]
+            except FileNotFoundError:  # one was just being closed
+                return False
+
+        until(closed)
         os.kill(int(supervisor), signal.SIGKILL)
         script.kill()
         script.wait(5)
@@ -249,3 +256,39 @@ def test_an_interrupted_cell(monkeypatch, capsys):
     )
     assert str(p.state) == "stopped"
     assert ours() == set()
+
+
+@pytest.mark.parametrize("ending", ["os._exit(0)", "sys.exit(0)", "os.kill(os.getpid(), 9)"])
+def test_a_forked_child_that_uses_the_lab_leaves_its_parents_session_alone(ending):
+    # In a process of its own, which may fork: what a student writes who has just learned of fork.
+    script = f"""
+import os, sys
+from shmlab import Process, Shared, own_name, posix
+from shmlab.programs.increment import increment
+name = own_name("parents")
+posix.close(posix.shm_open(name, posix.O_CREAT | posix.O_RDWR))
+posix.ftruncate(fd := posix.shm_open(name, posix.O_RDWR), 64)
+process = Process(increment, Shared(name), 3)
+process.step()
+child = os.fork()
+if child == 0:
+    own_name("kid")
+    other = Process(increment, Shared(name), 1)
+    other.step()
+    {ending}
+os.waitpid(child, 0)
+assert process.step().kind == "paused", process.state
+assert os.path.exists("/dev/shm" + name)
+print("untouched")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.stdout, done.returncode) == ("untouched\n", 0), done.stderr
+
+
+def test_a_name_of_the_labs_own_is_refused():
+    for word in ("board", "board2"):
+        with pytest.raises(ValueError, match="its own board"):
+            own_name(word)
+    assert own_name("boarding").endswith("-boarding")
