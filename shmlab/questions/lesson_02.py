@@ -165,7 +165,7 @@ QUESTIONS = (
             ),
             wrong(
                 "ENOENT: the name is gone",
-                "So it would be without O_CREAT.",
+                "So it would be without O_CREAT. What does that flag do when there is no such name?",
             ),
         ),
     ),

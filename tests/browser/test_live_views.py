@@ -170,8 +170,8 @@ def test_an_object_that_comes_and_goes(notebook: Open, thing: Callable[[str], Th
     one = thing("comes")
     book = notebook([IMPORTS, f"display(ByteGrid({one.name!r}))"])
     book.run_all()
-    view = shows(book, "waiting")
-    assert "doesn't exist yet" in view.text_content()
+    # "Waiting" it is from the start; why, it learns with its first frame.
+    book.page.locator(f"{VIEW}[data-state='waiting'] .say", has_text="doesn't exist yet").wait_for()
     one.create(b"here")
     shows(book)
     assert not book.page.is_visible(f"{VIEW} .say")
