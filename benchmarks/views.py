@@ -61,14 +61,20 @@ COUNT = """async ([seconds, live]) => {
     return [1000 * frames / (end - begin), Math.max(longest, end - at)];
 }"""
 
-# The line below the grid is written in the same go as the canvas, and says what the byte under the cursor is.
+# The line below the grid is written in the same go as the canvas, and says what the byte under the cursor is. Views
+# paint in an animation frame's callback, after the one that waits here, and pixels are made when all callbacks have
+# run: a message to oneself arrives right after that, so what is read then has just been painted.
 READ = """async seconds => {
     document.querySelector('.shmlab-live canvas').focus();
     const line = document.querySelector('.shmlab-live .readout');
     const seen = [];
+    const painted = new MessageChannel();
     let last = '';
     for (const end = performance.now() + seconds * 1000; performance.now() < end;) {
-        await new Promise(requestAnimationFrame);
+        await new Promise((resolve) => {
+            painted.port1.onmessage = resolve;
+            requestAnimationFrame(() => painted.port2.postMessage(0));
+        });
         const text = line.textContent;
         if (text === last) continue;
         last = text;

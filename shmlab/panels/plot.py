@@ -90,7 +90,7 @@ class LivePlot(LiveView):
         colour: str = "",
         width: int = 900,
         height: int = 400,
-        rate: float = 30.0,
+        rate: float = 40.0,
     ) -> None:
         for word, value, least in (
             ("points", points, 2), ("offset", offset, 0), ("length", length, 1), ("width", width, 300),

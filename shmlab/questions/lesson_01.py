@@ -13,6 +13,7 @@ from shmlab.processes import Process, Shared, State, start
 from shmlab.programs import as_program
 from shmlab.programs.increment import increment
 from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, scratch, wrong
+from shmlab.questions.judging import kind_of
 
 QUESTIONS = (
     Question(
@@ -128,7 +129,7 @@ def judge_hello(where: Any) -> Verdict:
     if issubclass(type(where), posix.Mapping):
         where = where.name
     if type(where) is not str:
-        return Verdict(False, f"that's {_kind(where)}, not the name of an object.", "Give it name.")
+        return Verdict(False, f"that's {kind_of(where)}, not the name of an object.", "Give it name.")
     try:
         text = observe.Sampler(where).read(0, 1 << 20)
     except FileNotFoundError:
@@ -165,7 +166,7 @@ def judge_shout(program: Any) -> Verdict:
     """Exercise 01-b: a program that writes the object's letters large, in place, one byte a step."""
     if type(program) is str or program is None:
         return Verdict(
-            False, f"that's {_kind(program)}, not a program.", "Give it shout, without parentheses."
+            False, f"that's {kind_of(program)}, not a program.", "Give it shout, without parentheses."
         )
     try:
         program = as_program(program)
@@ -292,7 +293,7 @@ def _schedule(given: Any) -> tuple[str, str]:
     if type(given) in (list, tuple) and all(type(each) is str for each in given):
         given = "".join(given)
     if type(given) is not str:
-        return "", f"is {_kind(given)}, not a text of the letters A and B"
+        return "", f"is {kind_of(given)}, not a text of the letters A and B"
     schedule = "".join(given.split()).upper()
     if not schedule:
         return "", "is empty"
@@ -319,10 +320,6 @@ def _play(schedule: Sequence[str]) -> int:
                 if state.kind != "paused":
                     raise RuntimeError(f"process {each} is {state}")
         return int.from_bytes(observe.Sampler(name).read(0, 8), sys.byteorder)
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__:.40}"
 
 
 def _text(data: bytes) -> str:

@@ -7,14 +7,14 @@ F22, F27, F30, F42.
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from shmlab import observe, posix
-from shmlab.processes import Process, own_name
+from shmlab.processes import Process
 from shmlab.processes.outcome import Outcome
-from shmlab.programs import Program, as_program
-from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, wrong
+from shmlab.questions import Exercise, Question, Verdict, right, wrong
+from shmlab.questions.judging import absent, how, kind_of, program_of, run_to_end
 
 PAGE = posix.PAGE_SIZE
 
@@ -179,11 +179,13 @@ KNOWN = os.O_ACCMODE | posix.O_CREAT | posix.O_EXCL | posix.O_TRUNC
 def judge_flags(flags: Any) -> Verdict:
     """Exercise 02-a: the flags that create an object to size and store in, and refuse one that exists."""
     if type(flags) is not int:
-        return Verdict(False, f"that's {_kind(flags)}, not flags.", "Join them: posix.O_RDWR | posix.O_CREAT")
+        return Verdict(
+            False, f"that's {kind_of(flags)}, not flags.", "Join them: posix.O_RDWR | posix.O_CREAT"
+        )
     if flags < 0 or flags & ~KNOWN:
         hint = "These will do: O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, joined with |."
         return Verdict(False, f"{flags:#x} holds more than the flags of this lesson.", hint)
-    with _absent("check") as name:
+    with absent("check") as name:
         complaint = _creates(name, flags)
         if complaint:
             return Verdict(False, *complaint)
@@ -228,22 +230,22 @@ TEXTS = ("all given back", "x" * (PAGE + 1))
 
 def judge_note(program: Any) -> Verdict:
     """Exercise 02-b: a program that leaves an object behind, and holds nothing of it itself (D13, P04)."""
-    found = _program(program, "note")
+    found = program_of(program, "note")
     if isinstance(found, Verdict):
         return found
     for text in TEXTS:
-        with _absent("check") as name, Process(found, name, text, label=found.name) as process:
+        with absent("check") as name, Process(found, name, text, label=found.name) as process:
             held, outcome = _watched(process, name)
             complaint = _misnoted(held, outcome, _content(name), text.encode())
             if complaint:
                 return Verdict(False, *complaint)
     with _holding("check", b"somebody's") as (name, fd), Process(found, name, TEXTS[0]) as process:
-        outcome = _outcome(process)
+        outcome = run_to_end(process)
         if os.pread(fd, 100, 0) != b"somebody's" or _content(name) != b"somebody's":
             message = "an object that existed already was not left as it was."
             return Verdict(False, message, "O_EXCL beside O_CREAT: then it's never somebody else's object.")
         if outcome is None or outcome.kind != "raised" or "FileExistsError" not in outcome.error:
-            message = f"where the name existed already, it {_how(outcome)}."
+            message = f"where the name existed already, it {how(outcome)}."
             return Verdict(False, message, "Let shm_open's FileExistsError out of the program.")
     return Verdict(True, "the object is there, to the byte, and the process holds nothing of it any more.")
 
@@ -267,7 +269,7 @@ def _misnoted(
     held: str, outcome: Outcome | None, now: bytes | None, text: bytes
 ) -> tuple[str, str] | tuple[()]:
     if outcome is None or not outcome.ok:
-        return f"with a text of {len(text)} bytes it {_how(outcome)}.", _help(outcome)
+        return f"with a text of {len(text)} bytes it {how(outcome)}.", _help(outcome)
     if now is None:
         return "there is no object of that name afterwards.", "Leave out shm_unlink: others are to read it."
     if len(now) != len(text):
@@ -294,12 +296,12 @@ OLD, NEW = b"the old edition, which somebody is still reading", "the new one"
 
 def judge_replace(program: Any) -> Verdict:
     """Exercise 02-c: a program that puts a new object under a name, and leaves the old one alone (F42)."""
-    found = _program(program, "replace")
+    found = program_of(program, "replace")
     if isinstance(found, Verdict):
         return found
     with _holding("check", OLD) as (name, fd), Process(found, name, NEW, label=found.name) as process:
         before = os.fstat(fd).st_ino
-        outcome = _outcome(process)
+        outcome = run_to_end(process)
         entry = observe.object_entry(name)
         if os.fstat(fd).st_size != len(OLD):
             message = f"the old object had {len(OLD)} bytes, and has {os.fstat(fd).st_size} now."
@@ -308,7 +310,7 @@ def judge_replace(program: Any) -> Verdict:
             message = "the old object's bytes have changed: a reader sees half of each."
             return Verdict(False, message, "The same name needn't lead to the same object: unlink first.")
         if outcome is None or not outcome.ok:
-            return Verdict(False, f"it {_how(outcome)}.", _help(outcome))
+            return Verdict(False, f"it {how(outcome)}.", _help(outcome))
         if entry is None:
             return Verdict(False, "nothing has the name afterwards.", "After shm_unlink, create it anew.")
         if entry.inode == before:
@@ -316,10 +318,10 @@ def judge_replace(program: Any) -> Verdict:
         if _content(name) != NEW.encode():
             message = f"the new object holds {_content(name)!r:.60}, not {NEW.encode()!r}."
             return Verdict(False, message, "Its size is len(text), and all of the text is stored in it.")
-    with _absent("check") as name, Process(found, name, NEW) as process:
-        outcome = _outcome(process)
+    with absent("check") as name, Process(found, name, NEW) as process:
+        outcome = run_to_end(process)
         if outcome is None or not outcome.ok or _content(name) != NEW.encode():
-            message = f"where nothing had the name yet, it {_how(outcome)}."
+            message = f"where nothing had the name yet, it {how(outcome)}."
             hint = "shm_unlink raises FileNotFoundError then: nothing to take away, go on."
             return Verdict(False, message, hint)
     return Verdict(True, "who had the old one reads on undisturbed, and who opens the name gets the new one.")
@@ -329,22 +331,9 @@ def judge_replace(program: Any) -> Verdict:
 
 
 @contextmanager
-def _absent(word: str) -> Iterator[str]:
-    """Yield a name that nothing has; remove whatever has it afterwards."""
-    name = own_name(word)
-    with suppress(FileNotFoundError):
-        posix.shm_unlink(name)
-    try:
-        yield name
-    finally:
-        with suppress(FileNotFoundError):
-            posix.shm_unlink(name)
-
-
-@contextmanager
 def _holding(word: str, content: bytes) -> Iterator[tuple[str, int]]:
     """Create an object that holds *content* and nobody maps; yield its name and a descriptor of it."""
-    with _absent(word) as name:
+    with absent(word) as name:
         fd = posix.shm_open(name, posix.O_CREAT | posix.O_EXCL | posix.O_RDWR, 0o600)
         try:
             os.pwrite(fd, content, 0)
@@ -360,20 +349,6 @@ def _content(name: str) -> bytes | None:
             return sampler.read()
     except FileNotFoundError:
         return None
-
-
-def _outcome(process: Process) -> Outcome | None:
-    """Run a student's program; None when it hasn't ended in time."""
-    try:
-        return process.run().wait(PATIENCE / 5)
-    except TimeoutError:
-        return None
-
-
-def _how(outcome: Outcome | None) -> str:
-    if outcome is None:
-        return "has not ended"
-    return f"was {outcome}" if outcome.kind in ("killed", "stopped") else str(outcome)
 
 
 def _help(outcome: Outcome | None) -> str:
@@ -397,20 +372,6 @@ def _help(outcome: Outcome | None) -> str:
 
 def _errno(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, str(error))
-
-
-def _program(program: Any, name: str) -> Program | Verdict:
-    if type(program) is str or program is None:
-        message = f"that's {_kind(program)}, not a program."
-        return Verdict(False, message, f"Give it {name}, without parentheses.")
-    try:
-        return as_program(program)
-    except (TypeError, ValueError) as error:
-        return Verdict(False, f"it can't be sent to a process: {error}.", "Write it with def, in a cell.")
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__:.40}"
 
 
 EXERCISES = (

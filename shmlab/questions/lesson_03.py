@@ -6,16 +6,15 @@ F16 to F22, P19.
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 from shmlab import observe, posix
-from shmlab.processes import Process, own_name, start
+from shmlab.processes import Process, start
 from shmlab.processes.outcome import Outcome
-from shmlab.programs import Program, as_program
+from shmlab.programs import Program
 from shmlab.programs.touch import touch
 from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, wrong
+from shmlab.questions.judging import absent, existing, how, kind_of, program_of, run_to_end
 
 PAGE = posix.PAGE_SIZE
 
@@ -164,10 +163,10 @@ WANTED = 10_000
 def judge_smallest(size: Any) -> Verdict:
     """Exercise 03-a: the smallest size of an object whose byte 10000 can be touched (FACTS D18)."""
     if type(size) is not int:
-        return Verdict(False, f"that's {_kind(size)}, not a number of bytes.", "Give it a whole number.")
+        return Verdict(False, f"that's {kind_of(size)}, not a number of bytes.", "Give it a whole number.")
     if not 0 < size <= 1 << 24:
         return Verdict(False, f"{size} is no sensible size.", "It lies between 1 byte and 16 MiB.")
-    with _object("checka", size) as name, _object("checkb", size - 1) as less:
+    with existing("checka", size) as name, existing("checkb", size - 1) as less:
         probes = [Process(touch, each, max(4 * PAGE, 16_384), WANTED, 1) for each in (name, less)]
         given, smaller = _outcomes(probes)
     if not given.ok:
@@ -197,18 +196,18 @@ KEPT = b"keep this"
 
 def judge_careful(program: Any) -> Verdict:
     """Exercise 03-b: a program that stores ! at an offset, growing the object where it has to (F17, F18)."""
-    found = _program(program, "put")
+    found = program_of(program, "put")
     if isinstance(found, Verdict):
         return found
     for size, offset, what in CASES:
-        with _object("check", size) as name, Process(found, name, offset, label=found.name) as process:
+        with existing("check", size) as name, Process(found, name, offset, label=found.name) as process:
             sampler = observe.Sampler(name)
             if size:
                 _write(name, KEPT)
-            outcome = _outcome(process)
+            outcome = run_to_end(process)
             where = f"{what}, offset {offset}"
             if outcome is None or not outcome.ok:
-                return Verdict(False, f"{where}: it {_how(outcome)}.", _help_to_put(outcome))
+                return Verdict(False, f"{where}: it {how(outcome)}.", _help_to_put(outcome))
             try:
                 now = sampler.read()
             except FileNotFoundError:
@@ -261,15 +260,15 @@ def _help_to_put(outcome: Outcome | None) -> str:
 
 def judge_reserve(program: Any) -> Verdict:
     """Exercise 03-c: a program that creates an object whose memory is reserved, or leaves nothing (F10)."""
-    found = _program(program, "reserve")
+    found = program_of(program, "reserve")
     if isinstance(found, Verdict):
         return found
     size = 3 * PAGE
-    with _absent("check") as name, Process(found, name, size, label=found.name) as process:
-        outcome = _outcome(process)
+    with absent("check") as name, Process(found, name, size, label=found.name) as process:
+        outcome = run_to_end(process)
         entry = observe.object_entry(name)
         if outcome is None or not outcome.ok:
-            return Verdict(False, f"for {size} bytes it {_how(outcome)}.", _help_to_reserve(outcome))
+            return Verdict(False, f"for {size} bytes it {how(outcome)}.", _help_to_reserve(outcome))
         if entry is None:
             return Verdict(
                 False,
@@ -299,13 +298,13 @@ def _judge_too_much(program: Program) -> Verdict:
     """Ask for a page more than all of /dev/shm holds, which the kernel refuses at once."""
     room = os.statvfs("/dev/shm")
     size = (room.f_blocks or 1 << 50) * room.f_frsize + PAGE
-    with _absent("check") as name, Process(program, name, size, label=program.name) as process:
-        outcome = _outcome(process)
+    with absent("check") as name, Process(program, name, size, label=program.name) as process:
+        outcome = run_to_end(process)
         left = observe.object_entry(name)
     told = outcome is not None and outcome.kind == "raised" and f"Errno {errno.ENOSPC}" in outcome.error
     if not told and room.f_blocks:
         hint = "Let the OSError of posix_fallocate out of the program: after cleaning up, raise it again."
-        return Verdict(False, f"for more than /dev/shm holds it {_how(outcome)}.", hint)
+        return Verdict(False, f"for more than /dev/shm holds it {how(outcome)}.", hint)
     if left is not None:
         return Verdict(
             False,
@@ -334,31 +333,6 @@ def _help_to_reserve(outcome: Outcome | None) -> str:
 # --- Objects and processes to try things on ----------------------------------------------------------------
 
 
-@contextmanager
-def _object(word: str, size: int) -> Iterator[str]:
-    """Create an object of *size* bytes, 0 included, that nobody maps; yield its name; remove it."""
-    with _absent(word) as name:
-        fd = posix.shm_open(name, posix.O_CREAT | posix.O_EXCL | posix.O_RDWR, 0o600)
-        try:
-            posix.ftruncate(fd, size)
-        finally:
-            posix.close(fd)
-        yield name
-
-
-@contextmanager
-def _absent(word: str) -> Iterator[str]:
-    """Yield a name that nothing has; remove whatever has it afterwards."""
-    name = own_name(word)
-    with suppress(FileNotFoundError):
-        posix.shm_unlink(name)
-    try:
-        yield name
-    finally:
-        with suppress(FileNotFoundError):
-            posix.shm_unlink(name)
-
-
 def _write(name: str, data: bytes) -> None:
     """Write by the descriptor, not through a mapping: a program may shorten the object meanwhile."""
     fd = posix.shm_open(name, posix.O_RDWR)
@@ -375,35 +349,6 @@ def _outcomes(processes: list[Process]) -> list[Outcome]:
     finally:
         for process in processes:
             process.stop()
-
-
-def _outcome(process: Process) -> Outcome | None:
-    """Run a student's program; None when it hasn't ended in time."""
-    try:
-        return process.run().wait(PATIENCE / 5)
-    except TimeoutError:
-        return None
-
-
-def _how(outcome: Outcome | None) -> str:
-    if outcome is None:
-        return "has not ended"
-    return f"was {outcome}" if outcome.kind in ("killed", "stopped") else str(outcome)
-
-
-def _program(program: Any, name: str) -> Program | Verdict:
-    if type(program) is str or program is None:
-        return Verdict(
-            False, f"that's {_kind(program)}, not a program.", f"Give it {name}, without parentheses."
-        )
-    try:
-        return as_program(program)
-    except (TypeError, ValueError) as error:
-        return Verdict(False, f"it can't be sent to a process: {error}.", "Write it with def, in a cell.")
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__:.40}"
 
 
 EXERCISES = (

@@ -12,8 +12,8 @@ from typing import Any
 from shmlab import observe, posix
 from shmlab.processes import Process
 from shmlab.processes.outcome import Outcome
-from shmlab.programs import Program, as_program
 from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, scratch, wrong
+from shmlab.questions.judging import kind_of, program_of
 
 PAGE = posix.PAGE_SIZE
 
@@ -187,7 +187,7 @@ def judge_window(offset: Any, index: Any) -> Verdict:
     """Exercise 04-a: the largest offset for mmap that reaches byte 10000, and where it stands there (D92)."""
     for value in (offset, index):
         if type(value) is not int:
-            return Verdict(False, f"that's {_kind(value)}, not a number of bytes.", "Give whole numbers.")
+            return Verdict(False, f"that's {kind_of(value)}, not a number of bytes.", "Give whole numbers.")
     if not 0 <= index < 4 * PAGE:
         return Verdict(False, f"the mapping has no byte {index}.", f"It counts from 0 to {4 * PAGE - 1}.")
     if not -(1 << 60) < offset < 1 << 60:
@@ -223,7 +223,7 @@ SCRIBBLED = 2 * PAGE + 100
 
 def judge_scribble(program: Any) -> Verdict:
     """Exercise 04-b: a program that stores ! in a copy of its own, with a read-only descriptor (D88, D91)."""
-    found = _program(program, "scribble")
+    found = program_of(program, "scribble")
     if isinstance(found, Verdict):
         return found
     with scratch(b"", 4 * PAGE) as name, Process(found, name, SCRIBBLED, label=found.name) as process:
@@ -320,7 +320,7 @@ CHAINS = (
 
 def judge_chain(program: Any) -> Verdict:
     """Exercise 04-c: a program that prints what stands along a chain of offsets (P21, D84)."""
-    found = _program(program, "read_chain")
+    found = program_of(program, "read_chain")
     if isinstance(found, Verdict):
         return found
     for places, words in CHAINS:
@@ -379,21 +379,6 @@ def _help_to_print(printed: list[str], words: tuple[str, ...]) -> str:
     if not words:
         return "When the number at offset 0 is 0 there is no record at all."
     return "The number at offset 0 says where the first record is; each record's number, where the next."
-
-
-def _program(program: Any, name: str) -> Program | Verdict:
-    if type(program) is str or program is None:
-        return Verdict(
-            False, f"that's {_kind(program)}, not a program.", f"Give it {name}, without parentheses."
-        )
-    try:
-        return as_program(program)
-    except (TypeError, ValueError) as error:
-        return Verdict(False, f"it can't be sent to a process: {error}.", "Write it with def, in a cell.")
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__:.40}"
 
 
 EXERCISES = (

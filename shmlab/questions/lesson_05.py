@@ -11,8 +11,8 @@ from typing import Any
 
 from shmlab import observe, posix
 from shmlab.processes import Process, State
-from shmlab.programs import Program, as_program
 from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, scratch, wrong
+from shmlab.questions.judging import kind_of, program_of
 
 QUESTIONS = (
     Question(
@@ -160,7 +160,7 @@ def judge_flags(flags: Any) -> Verdict:
     if type(flags) is not int:
         return Verdict(
             False,
-            f"that's {_kind(flags)}, not flags.",
+            f"that's {kind_of(flags)}, not flags.",
             "Flags are numbers that are put together with |: posix.MAP_… | posix.MAP_….",
         )
     if not -(2**31) <= flags < 2**31:
@@ -195,7 +195,7 @@ def judge_flags(flags: Any) -> Verdict:
 
 def judge_delegate(program: Any) -> Verdict:
     """Exercise 05-b: a child stores its pid at offset 0; the parent waits, and stores its own at offset 8."""
-    found = _as_program(program, "delegate")
+    found = program_of(program, "delegate")
     if isinstance(found, Verdict):
         return found
     with scratch(b"") as name, Process(found, name, label=found.name) as process:
@@ -265,7 +265,7 @@ COMMAND = ["sh", "-c", f"echo {SAID}"]
 
 def judge_into(program: Any) -> Verdict:
     """Exercise 05-c: run a command with its standard output in the object, and go on after it."""
-    found = _as_program(program, "into")
+    found = program_of(program, "into")
     if isinstance(found, Verdict):
         return found
     arguments: list[Any] = [*COMMAND] if found.language == "C" else [COMMAND]
@@ -340,15 +340,6 @@ def _judge_content(content: bytes) -> Verdict:
     )
 
 
-def _as_program(program: Any, wanted: str) -> Program | Verdict:
-    if type(program) is str or program is None:
-        return Verdict(False, f"that's {_kind(program)}, not a program.", f"Give it {wanted}, without ().")
-    try:
-        return as_program(program)
-    except (TypeError, ValueError) as error:
-        return Verdict(False, f"it can't be sent to a process: {error}.", "Write it with def, in a cell.")
-
-
 def _help_for(outcome: str) -> str:
     if "ChildProcessError" in outcome:
         return "Only the parent has a child to wait for. Does the child leave, by os._exit(0)?"
@@ -359,10 +350,6 @@ def _help_for(outcome: str) -> str:
     if "SIGSEGV" in outcome or "SIGBUS" in outcome:
         return "Map the object before the fork, all its 4096 bytes."
     return "Run it yourself, step by step: Process(…).step()."
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__:.40}"
 
 
 EXERCISES = (

@@ -12,9 +12,9 @@ from typing import Any
 
 from shmlab import observe, posix
 from shmlab.processes import Process, State, own_name
-from shmlab.programs import Program, as_program
 from shmlab.programs.ending import ending
 from shmlab.questions import Exercise, Question, Verdict, right, scratch, wrong
+from shmlab.questions.judging import kind_of, program_of
 
 QUESTIONS = (
     Question(
@@ -158,7 +158,7 @@ HANDED_OVER = 1000
 def judge_status(status: Any) -> Verdict:
     """Exercise 06-a: what waitpid gives for exit(1000), as a number; a real child is asked (FACTS F34)."""
     if type(status) is not int:
-        return Verdict(False, f"that's {_kind(status)}, not a number.", "A whole number: 0x… is welcome.")
+        return Verdict(False, f"that's {kind_of(status)}, not a number.", "A whole number: 0x… is welcome.")
     with scratch(b"") as name, Process(ending, name, "exit", HANDED_OVER) as process:
         process.run().wait(5)
         (given,) = struct.unpack("q", observe.Sampler(name).read(0, 8))
@@ -182,9 +182,9 @@ SETTLING = 0.5
 
 def judge_sum(program: Any) -> Verdict:
     """Exercise 06-b: two children store, the parent waits for both and adds up (FACTS D22)."""
-    program, complaint = _program(program)
-    if complaint is not None:
-        return complaint
+    program = program_of(program, "the function")
+    if isinstance(program, Verdict):
+        return program
     with ExitStack() as stack:
         name, gates = stack.enter_context(scratch(b"")), stack.enter_context(_gates(2))
         process = stack.enter_context(Process(program, name, tuple(gate.name for gate in gates)))
@@ -246,9 +246,9 @@ ORDER = (2, 0, 1)
 
 def judge_harvest(program: Any) -> Verdict:
     """Exercise 06-c: note who ended and how, in the order in which they ended (FACTS F34, F36)."""
-    program, complaint = _program(program)
-    if complaint is not None:
-        return complaint
+    program = program_of(program, "the function")
+    if isinstance(program, Verdict):
+        return program
     with ExitStack() as stack:
         name = stack.enter_context(scratch(struct.pack("6q", *[-1] * 6)))
         gates = stack.enter_context(_gates(3))
@@ -302,19 +302,6 @@ def _judge_note(state: State, place: int, child: int, found: list[int]) -> Verdi
     return Verdict(False, f"child {child} ended with {code}; noted was {found}.", hint)
 
 
-def _program(program: Any) -> tuple[Any, Verdict | None]:
-    """Return a student's program, and what is wrong with it."""
-    if not callable(program) and not isinstance(program, Program):
-        return None, Verdict(
-            False, f"that's {_kind(program)}, not a program.", "Give it the function, without parentheses."
-        )
-    try:
-        return as_program(program), None
-    except (TypeError, ValueError) as error:
-        hint = "Write it with def, in a cell; whatever it needs, it gets as an argument."
-        return None, Verdict(False, f"it can't be sent to a process: {error}.", hint)
-
-
 @contextmanager
 def _gates(count: int) -> Iterator[list[posix.Semaphore]]:
     """Create semaphores of value 0, at which children can be held; remove them."""
@@ -358,10 +345,6 @@ def _help_for(outcome: str) -> str:
     if "FileNotFoundError" in outcome:
         return "The names are those that it's given: shm_open(name, …), sem_open(gates[i], 0)."
     return "Run it yourself, step by step, with an object and semaphores of yours."
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__:.40}"
 
 
 EXERCISES = (

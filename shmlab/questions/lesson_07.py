@@ -6,14 +6,13 @@ F05 to F08, F28, F30, F42.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 from shmlab import observe, posix
-from shmlab.processes import Process, own_name, start
-from shmlab.processes.outcome import Outcome
-from shmlab.programs import Program, as_program
+from shmlab.processes import Process, start
+from shmlab.programs import Program
 from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, wrong
+from shmlab.questions.judging import absent, ended, existing, how, kind_of, program_of, run_to_end
 
 SIZE = 4096
 CREATE = posix.O_CREAT | posix.O_EXCL | posix.O_RDWR
@@ -167,14 +166,14 @@ def _masked(name: str, mask: int) -> Iterator[str]:
 def judge_umask(mask: Any) -> Verdict:
     """Exercise 07-a: the umask under which a mode of 0666 becomes 0640 (FACTS D71)."""
     if type(mask) is not int:
-        return Verdict(False, f"that's {_kind(mask)}, not a number.", "Octal numbers begin with 0o: 0o022.")
+        return Verdict(False, f"that's {kind_of(mask)}, not a number.", "Octal numbers begin with 0o: 0o022.")
     if not 0 <= mask <= 0o777:
         return Verdict(False, f"{mask} is no umask.", "It lies between 0 and 0o777: nine bits.")
-    with _absent("check") as name, Process(_masked, name, mask) as process:
+    with absent("check") as name, Process(_masked, name, mask) as process:
         outcome = process.run().wait(PATIENCE / 2)
         entry = observe.object_entry(name)
     if entry is None:
-        return Verdict(False, f"with it, the process that creates an object {_how(outcome)}.", "Try another.")
+        return Verdict(False, f"with it, the process that creates an object {how(outcome)}.", "Try another.")
     mode = entry.mode
     if mode == 0o640:
         return Verdict(True, f"under the umask {mask:03o}, 0666 became 0640.")
@@ -203,14 +202,14 @@ def _keeps_looking(name: str) -> Iterator[str]:
 
 def judge_restart(program: Any) -> Verdict:
     """Exercise 07-b: a new object in place of one that may be left over, whose users keep it (F05, F42)."""
-    found = _program(program, "restart")
+    found = program_of(program, "restart")
     if isinstance(found, Verdict):
         return found
-    with _absent("check") as name:
+    with absent("check") as name:
         complaint = _misstarted(found, name, "with a name that nobody has")
     if complaint is not None:
         return complaint
-    with _object("check", SIZE, OLD) as name, Process(_keeps_looking, name) as user:
+    with existing("check", SIZE, OLD) as name, Process(_keeps_looking, name) as user:
         user.step(PATIENCE / 5)
         before = observe.object_entry(name)
         complaint = _misstarted(found, name, "with a name that is left over")
@@ -239,9 +238,9 @@ def judge_restart(program: Any) -> Verdict:
 
 def _misstarted(program: Program, name: str, where: str) -> Verdict | None:
     with Process(program, name, TEXT, label=program.name) as process:
-        outcome = _outcome(process)
+        outcome = run_to_end(process)
     if outcome is None or not outcome.ok:
-        return Verdict(False, f"{where}, it {_how(outcome)}.", _help_to_restart(str(outcome)))
+        return Verdict(False, f"{where}, it {how(outcome)}.", _help_to_restart(str(outcome)))
     try:
         now = observe.Sampler(name).read()
     except FileNotFoundError:
@@ -280,7 +279,7 @@ ROUNDS = 5
 
 def judge_meet(program: Any) -> Verdict:
     """Exercise 07-c: of two processes that run the same program one creates, the other waits (D70, F02)."""
-    found = _program(program, "meet")
+    found = program_of(program, "meet")
     if isinstance(found, Verdict):
         return found
     for judge in (_one_after_the_other, _unsized, _never_sized, _at_once):
@@ -292,13 +291,13 @@ def judge_meet(program: Any) -> Verdict:
 
 
 def _one_after_the_other(program: Program) -> Verdict | None:
-    with _absent("check") as name:
+    with absent("check") as name:
         for number, word in enumerate(("first", "second")):
             with Process(program, name, label=program.name) as process:
-                outcome, said = _outcome(process), process.output.strip()
+                outcome, said = run_to_end(process), process.output.strip()
             where = f"one after the other, the {word} one"
             if outcome is None or not outcome.ok:
-                return Verdict(False, f"{where} {_how(outcome)}.", _help_to_meet(str(outcome)))
+                return Verdict(False, f"{where} {how(outcome)}.", _help_to_meet(str(outcome)))
             if said != word:
                 return Verdict(
                     False,
@@ -324,34 +323,34 @@ def _one_after_the_other(program: Program) -> Verdict | None:
 
 
 def _unsized(program: Program) -> Verdict | None:
-    with _object("check", 0) as name, Process(program, name, label=program.name) as process:
+    with existing("check", 0) as name, Process(program, name, label=program.name) as process:
         for _ in range(5):
             process.step(0.2)
         where = "with an object that its creator has not sized yet"
         if process.outcome is not None or process.output:
             waited = process.outcome is None or process.outcome.ok
-            how = "didn't wait" if waited else _how(process.outcome)
-            return Verdict(False, f"{where}, the second {how}.", _help_to_meet(str(process.outcome)))
+            did = "didn't wait" if waited else how(process.outcome)
+            return Verdict(False, f"{where}, the second {did}.", _help_to_meet(str(process.outcome)))
         fd = posix.shm_open(name, posix.O_RDWR)
         posix.ftruncate(fd, SIZE)
         posix.close(fd)
-        outcome = _outcome(process)
+        outcome = run_to_end(process)
         if outcome is None or not outcome.ok or process.output.strip() != "second":
             return Verdict(
                 False,
-                f"{where} and then does, the second {_how(outcome)} and printed '{_clean(process.output)}'.",
+                f"{where} and then does, the second {how(outcome)} and printed '{_clean(process.output)}'.",
                 "Ask os.fstat(fd).st_size again in each round.",
             )
     return None
 
 
 def _never_sized(program: Program) -> Verdict | None:
-    with _object("check", 0) as name, Process(program, name, label=program.name) as process:
-        outcome = _outcome(process)
+    with existing("check", 0) as name, Process(program, name, label=program.name) as process:
+        outcome = run_to_end(process)
     if outcome is None or "TimeoutError" not in str(outcome):
         return Verdict(
             False,
-            f"when the creator died before sizing the object, the second {_how(outcome)}.",
+            f"when the creator died before sizing the object, the second {how(outcome)}.",
             "for _ in range(1000): … and behind it raise TimeoutError. Nobody should wait for ever.",
         )
     return None
@@ -359,22 +358,22 @@ def _never_sized(program: Program) -> Verdict | None:
 
 def _at_once(program: Program) -> Verdict | None:
     for _ in range(ROUNDS):
-        with _absent("check") as name:
+        with absent("check") as name:
             both = [Process(program, name, label=label) for label in "AB"]
             try:
                 start(*both)
                 for process in both:
                     process.run(speed=1000)  # so that a thousand tries outlast a busy machine
-                outcomes = [_ended(process) for process in both]
+                outcomes = [ended(process) for process in both]
             finally:
                 for process in both:
                     process.stop()
         said = sorted(process.output.strip() for process in both)
         if said != ["first", "second"] or not all(each and each.ok for each in outcomes):
-            how = " and ".join(_how(each) for each in outcomes)
+            did = " and ".join(how(each) for each in outcomes)
             return Verdict(
                 False,
-                f"both at once: they printed {_clean(' and '.join(said))}; they {how}.",
+                f"both at once: they printed {_clean(' and '.join(said))}; they {did}.",
                 "Only O_CREAT | O_EXCL in one call decides: to look first and then create leaves a gap.",
             )
     return None
@@ -397,66 +396,6 @@ def _help_to_meet(said: str) -> str:
 
 
 # --- Objects and processes to try things on ----------------------------------------------------------------
-
-
-@contextmanager
-def _absent(word: str) -> Iterator[str]:
-    """Yield a name that nothing has; remove whatever has it afterwards."""
-    name = own_name(word)
-    with suppress(FileNotFoundError):
-        posix.shm_unlink(name)
-    try:
-        yield name
-    finally:
-        with suppress(FileNotFoundError):
-            posix.shm_unlink(name)
-
-
-@contextmanager
-def _object(word: str, size: int, content: bytes = b"") -> Iterator[str]:
-    """Create an object of *size* bytes, 0 included, that nobody maps; yield its name; remove it."""
-    with _absent(word) as name:
-        fd = posix.shm_open(name, CREATE, 0o600)
-        try:
-            posix.ftruncate(fd, size)
-            os.pwrite(fd, content, 0)
-        finally:
-            posix.close(fd)
-        yield name
-
-
-def _outcome(process: Process) -> Outcome | None:
-    """Run a student's program; None when it hasn't ended in time."""
-    process.run()
-    return _ended(process)
-
-
-def _ended(process: Process) -> Outcome | None:
-    try:
-        return process.wait(PATIENCE / 5)
-    except TimeoutError:
-        return None
-
-
-def _how(outcome: Outcome | None) -> str:
-    if outcome is None:
-        return "has not ended"
-    return f"was {outcome}" if outcome.kind in ("killed", "stopped") else str(outcome)
-
-
-def _program(program: Any, name: str) -> Program | Verdict:
-    if type(program) is str or program is None:
-        return Verdict(
-            False, f"that's {_kind(program)}, not a program.", f"Give it {name}, without parentheses."
-        )
-    try:
-        return as_program(program)
-    except (TypeError, ValueError) as error:
-        return Verdict(False, f"it can't be sent to a process: {error}.", "Write it with def, in a cell.")
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a value of type {type(value).__name__:.40}"
 
 
 def _clean(text: str) -> str:
