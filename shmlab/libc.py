@@ -1,18 +1,22 @@
-"""The C library itself, for the calls that neither posix_ipc nor CPython lets through.
+"""The C library itself, for the calls that neither posix_ipc, sysv_ipc nor CPython lets through.
 
 mmap with an address, MAP_FIXED, or past the end of an object; munmap of a part; msync with flags; mremap;
-and shm_open with an access mode that posix_ipc can't ask for. Integers that the C type can't hold are
-refused with OverflowError, never wrapped; failures are OSError with errno, and the caller adds the
-object's name. Importing this module imports ctypes (7 ms), so `shmlab.posix` does it inside the functions
-that need it. What happens to views and mappings as Python objects is `shmlab.posix.mappings`' business,
-except for the one rule that has to live beside the memory: a `Region` is unmapped only when nobody can
-look at it any more.
+shm_open with an access mode that posix_ipc can't ask for. Of System V: shmget, which sysv_ipc joins with
+shmat; the structures of the control calls, of which it shows some fields; sets of several semaphores; and
+semtimedop, which its wheels lack. Integers that the C type can't hold are refused with OverflowError, never
+wrapped; failures are OSError with errno, and the caller adds the object's name. Importing this module imports
+ctypes (7 ms), so `shmlab.posix` and `shmlab.sysv` do it inside the functions that need it. What happens to
+views and mappings as Python objects is their business, except for the one rule that has to live beside the
+memory: a `Region` is released only when nobody can look at it any more.
 """
 
 import ctypes
 import mmap as _mmap
+import operator
 import os
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -23,15 +27,17 @@ MREMAP_MAYMOVE = 1  # linux/mman.h
 MREMAP_FIXED = 2  # linux/mman.h
 MAP_FIXED_NOREPLACE = 0x100000  # asm-generic/mman-common.h; x86-64 and arm64 agree
 
+_INT_MAX = 2**31 - 1
 _MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def fits(value: int, ctype: Any, what: str) -> int:
     """Return *value* when *ctype* can hold it. OverflowError when it can't, TypeError when it's no
     integer."""
-    number = value.__index__() if hasattr(value, "__index__") else None
-    if number is None:
-        raise TypeError(f"{what} must be an integer, not {type(value).__name__}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
     if ctype(number).value != number:
         raise OverflowError(f"{what} is {number}, which the C type can't hold")
     return number
@@ -104,6 +110,88 @@ def _move(address: int, length: int, to: int) -> None:
     _checked(-1 if address == _MAP_FAILED else 0)
 
 
+def _declared(name: str, result: Any, *arguments: Any) -> Any:
+    call = getattr(_libc, name)
+    call.argtypes, call.restype = arguments, result
+    return call
+
+
+# Declared once: declaring costs as much as the call.
+_shmget = _declared("shmget", _INT, _INT, _SIZE, _INT)
+_shmdt = _declared("shmdt", _INT, ctypes.c_void_p)
+_shmctl = _declared("shmctl", _INT, _INT, _INT, ctypes.c_void_p)
+_semget = _declared("semget", _INT, _INT, _INT, _INT)
+_semop = _declared("semop", _INT, _INT, ctypes.c_void_p, _SIZE)
+_semtimedop = _declared("semtimedop", _INT, _INT, ctypes.c_void_p, _SIZE, ctypes.c_void_p)
+_semctl = _declared("semctl", _INT, _INT, _INT, _INT, ctypes.c_void_p)
+
+
+def shmget(key: int, size: int, shmflg: int) -> int:
+    """``int shmget(key_t key, size_t size, int shmflg)`` → the id (shmget(2))."""
+    if not 0 <= key | size | shmflg <= _INT_MAX:  # one comparison for what is usual
+        key, size, shmflg = fits(key, _INT, "key"), fits(size, _SIZE, "size"), fits(shmflg, _INT, "shmflg")
+    found = _shmget(key, size, shmflg)
+    return found if found >= 0 else _checked(found)
+
+
+def shmdt(address: int) -> None:
+    """``int shmdt(const void *shmaddr)`` (shmop(2)). Nothing here asks whether somebody is looking."""
+    _checked(_shmdt(fits(address, _SIZE, "shmaddr")))
+
+
+def shmctl(shmid: int, cmd: int, buf: Any = None) -> int:
+    """``int shmctl(int shmid, int cmd, struct shmid_ds *buf)``; *buf* by ``ctypes.byref`` (shmctl(2))."""
+    return _checked(_shmctl(fits(shmid, _INT, "shmid"), fits(cmd, _INT, "cmd"), buf))
+
+
+def semget(key: int, nsems: int, semflg: int) -> int:
+    """``int semget(key_t key, int nsems, int semflg)`` → the id (semget(2))."""
+    return _checked(_semget(fits(key, _INT, "key"), fits(nsems, _INT, "nsems"), fits(semflg, _INT, "semflg")))
+
+
+def _answer(waiting: Any, *arguments: Any) -> int:
+    """Return errno of a call that waits, 0 for success, read before any signal handler runs.
+
+    A handler's own failing call would leave another errno. Handlers run between two instructions of Python's,
+    and map makes both calls in one. Nothing is raised here either: what is raised out of a wait is the
+    handler's, and may be an OSError itself.
+    """
+    calls: Any = partial(waiting, *arguments), ctypes.get_errno
+    result, number = map(operator.call, calls)
+    return number if result == -1 else 0
+
+
+def semop(semid: int, sops: Any) -> int:
+    """``int semop(int semid, struct sembuf *sops, size_t nsops)``; *sops* is a ctypes array (semop(2)).
+
+    Returns errno, 0 for success; EINTR too.
+    """
+    return _answer(_semop, fits(semid, _INT, "semid"), sops, len(sops))
+
+
+def semtimedop(semid: int, sops: Any, seconds: float) -> int:
+    """``int semtimedop(int semid, struct sembuf *sops, size_t nsops, const struct timespec *timeout)``
+
+    As `semop`; *seconds* from now, at least 0 (semop(2)).
+    """
+    whole = int(seconds)
+    timeout = (_LONG * 2)(whole, int((seconds - whole) * 1e9))  # struct timespec, where time_t is a long
+    return _answer(_semtimedop, fits(semid, _INT, "semid"), sops, len(sops), timeout)
+
+
+def semctl(semid: int, semnum: int, cmd: int, arg: Any = None) -> int:
+    """``int semctl(int semid, int semnum, int cmd, union semun arg)`` (semctl(2)).
+
+    *arg* is ``ctypes.byref`` of a structure or array, or for SETVAL an int: a union as wide as a pointer is
+    passed as one, and little-endian machines find its int in the lower half.
+    """
+    if isinstance(arg, int):
+        arg = fits(arg, _INT, "arg") & 0xFFFFFFFF
+    return _checked(
+        _semctl(fits(semid, _INT, "semid"), fits(semnum, _INT, "semnum"), fits(cmd, _INT, "cmd"), arg)
+    )
+
+
 class _Buffer(ctypes.Structure):
     """``Py_buffer``, part of the stable ABI since 3.11 (docs.python.org/3/c-api/buffer.html)."""
 
@@ -135,25 +223,46 @@ def address_of(exporter: Any) -> int:
         ctypes.pythonapi.PyBuffer_Release(ctypes.byref(buffer))
 
 
-class Region:
-    """A range of addresses that this process mapped through libc, and owns.
+class _Watcher(weakref.ref[Any]):
+    """Releases a memory when the array over it ends. weakref.finalize does it in three times the time.
 
-    Every view keeps the ctypes array underneath alive, so the array's end is the one moment at which
-    nobody can look any more: a forgotten region is unmapped then, never earlier, and `unmap` refuses
-    before.
+    Not at exit: views may still be in use, and the kernel unmaps everything a moment later.
     """
 
-    __slots__ = ("_array", "_finalizer", "address", "length")
+    __slots__ = ("memory",)
+    memory: tuple[Callable[[int, int], None], int, int]
 
-    def __init__(self, address: int, length: int) -> None:
-        self.address, self.length = address, length
+
+_watchers: dict[int, _Watcher] = {}
+"""Every one of them by its id: a weak reference that nobody holds is never called."""
+
+
+def _ended(watcher: _Watcher, watchers: dict[int, _Watcher] = _watchers) -> None:
+    if watchers.pop(id(watcher), None) is not None:
+        release, address, length = watcher.memory
+        release(address, length)
+
+
+class Region:
+    """A range of addresses that this process took through libc, and owns.
+
+    Every view keeps the ctypes array underneath alive, so the array's end is the one moment at which
+    nobody can look any more: a forgotten region is released then, never earlier, and `unmap` refuses
+    before. *release*, called with address and length, gives the memory back: munmap, or what detaches a
+    segment.
+    """
+
+    __slots__ = ("_array", "_release", "_watcher", "address", "length")
+
+    def __init__(self, address: int, length: int, release: Callable[[int, int], None] = munmap) -> None:
+        self.address, self.length, self._release = address, length, release
         self._watch((ctypes.c_ubyte * length).from_address(address))
 
     def _watch(self, array: Any) -> None:
         self._array = array
-        self._finalizer = weakref.finalize(array, munmap, self.address, self.length)
-        # At exit views may still be in use, and the kernel unmaps everything a moment later.
-        self._finalizer.atexit = False
+        self._watcher = watcher = _Watcher(array, _ended)
+        watcher.memory = self._release, self.address, self.length
+        _watchers[id(watcher)] = watcher
 
     def view(self, writable: bool) -> memoryview:
         """Return a view of all its bytes (format "B")."""
@@ -161,16 +270,16 @@ class Region:
         return view if writable else view.toreadonly()
 
     def unmap(self, length: int) -> None:
-        """Unmap the first *length* bytes (whole pages). BufferError, and nothing done, while views exist."""
-        seen = weakref.ref(self._array)
-        self._finalizer.detach()
+        """Release the first *length* bytes (whole pages). BufferError, and nothing done, if views exist."""
+        watcher = self._watcher
+        del _watchers[id(watcher)]
         self._array = None
-        held = seen()
+        held = watcher()
         if held is not None:
             self._watch(held)
             raise BufferError("views of this memory exist")
         try:
-            munmap(self.address, length)
+            self._release(self.address, length)
             if length < self.length:
                 self.address += length
                 self.length -= length

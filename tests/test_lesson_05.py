@@ -364,7 +364,7 @@ def never_lets_go(name: str) -> Iterator[str]:
         (wrong_number, "at offset 8 stands 7", "os.getpid()"),
         (None, "None, not a program", "delegate"),
         ("delegate", "type str", "delegate"),
-        (7, "can't be sent", "def"),
+        (7, "not a program", "without"),
     ],
 )
 def test_one_who_does_not_delegate_is_told_why(program: Any, message: str, hint: str) -> None:

@@ -99,6 +99,25 @@ def test_the_address_of_read_only_memory():
             assert libc.address_of(part) == address + 16
 
 
+def test_a_region_is_released_once_by_what_it_was_given():
+    """shmdt's way: munmap is only what a region does if it's told nothing else."""
+    taken: list[tuple[int, int]] = []
+    address = libc.mmap(0, PAGE, mmap.PROT_READ | mmap.PROT_WRITE, ANONYMOUS, -1, 0)
+    for explicit in (True, False):
+        here = libc.Region(address, 100, lambda *memory: taken.append(memory))
+        view = here.view(writable=True)
+        with pytest.raises(BufferError):
+            here.unmap(100)
+        assert taken == []
+        view.release()
+        if explicit:
+            here.unmap(100)
+        del here, view
+        assert taken.pop() == (address, 100)
+        assert taken == []
+    libc.munmap(address, PAGE)
+
+
 def test_a_forgotten_region_is_unmapped_with_its_last_view():
     forgotten = region()
     address, view = forgotten.address, forgotten.view(writable=True)

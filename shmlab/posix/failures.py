@@ -1,4 +1,4 @@
-"""How a failure looks: an OSError with errno, its text and the object's name, whoever noticed it.
+"""How a failure of a POSIX call looks: posix_ipc's exceptions as what they were, errno and the object's name.
 
 posix_ipc turns errno into exceptions of its own and drops the number; this module turns them back. It
 also holds the checks that must come before posix_ipc is called, because posix_ipc would crash on such a
@@ -10,7 +10,7 @@ import os
 
 import posix_ipc
 
-INT_MIN, INT_MAX, UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
+from shmlab.failures import failure
 
 
 class Descriptor(int):
@@ -31,20 +31,6 @@ def check_name(name: str) -> None:
         raise ValueError("embedded null character")
     if not name.isascii():
         os.fsencode(name)
-
-
-def check_range(value: int, low: int, high: int, what: str) -> None:
-    """Raise OverflowError when the C type of *what* can't hold *value*, which posix_ipc would wrap
-    silently."""
-    if not low <= value <= high:
-        raise OverflowError(f"{what} is {value}, which the C type can't hold")
-
-
-def failure(number: int, name: str | None) -> OSError:
-    """Return the OSError (of the right subclass) for errno *number* on the object called *name*."""
-    if name is None:
-        return OSError(number, os.strerror(number))
-    return OSError(number, os.strerror(number), name)
 
 
 def translated(error: Exception, name: str) -> OSError:

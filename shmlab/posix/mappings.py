@@ -8,11 +8,12 @@ the end of the object, a part of a mapping, flags for msync. Opening and sizing 
 from __future__ import annotations
 
 import errno
-import gc
 import mmap as _std
 import sys
 
-from shmlab.posix.failures import failure, name_of
+from shmlab.failures import failure
+from shmlab.posix.failures import name_of
+from shmlab.views import released, shared
 
 TYPE_CHECKING = False  # typing's own costs a worker milliseconds
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Mapping:
         Touching a page that PROT_NONE forbids, or that lies past the end of the object, kills this process.
         """
         view = self._buf
-        if view is None or _released(view):
+        if view is None or released(view):
             memory = self._mapped()
             if isinstance(memory, _Standard):
                 view = memoryview(memory)
@@ -120,34 +121,6 @@ class Mapping:
 
 def _called(mapping: Mapping) -> str:
     return "anonymous memory" if mapping.name is None else repr(mapping.name)
-
-
-def _released(view: memoryview) -> bool:
-    try:
-        view.readonly  # noqa: B018  the cheapest question that a released view refuses
-    except ValueError:
-        return True
-    return False
-
-
-def _holders(view: memoryview) -> int:
-    # All memoryviews of one buffer (slices, casts) refer to one "managed buffer", and to nothing else.
-    return sys.getrefcount(gc.get_referents(view)[0])
-
-
-_ONE_HOLDER = _holders(memoryview(b""))
-
-
-def _shared(view: memoryview) -> bool:
-    """Tell whether other memoryviews show what *view* shows.
-
-    CPython says so only by refusing to close the mmap object once *view* is released, and a released view
-    can't be brought back: a munmap that is refused would take `buf` from whoever holds it.
-    """
-    if _holders(view) <= _ONE_HOLDER:
-        return False
-    others = (other for other in gc.get_referrers(*gc.get_referents(view)) if type(other) is memoryview)
-    return any(other is not view and not _released(other) for other in others)
 
 
 def mmap(addr: int | None, length: int, prot: int, flags: int, fd: int, offset: int = 0) -> Mapping:
@@ -254,7 +227,7 @@ def munmap(mapping: Mapping, length: int | None = None) -> None:
         return
     try:
         if view is not None:
-            if _shared(view):
+            if shared(view):
                 raise BufferError
             view.release()
             mapping._buf = None

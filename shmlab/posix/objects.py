@@ -8,17 +8,8 @@ import os
 
 import posix_ipc
 
-from shmlab.posix.failures import (
-    INT_MAX,
-    INT_MIN,
-    UINT_MAX,
-    Descriptor,
-    check_name,
-    check_range,
-    failure,
-    name_of,
-    translated,
-)
+from shmlab.failures import INT_MAX, INT_MIN, UINT_MAX, check_range, failure
+from shmlab.posix.failures import Descriptor, check_name, name_of, translated
 
 O_RDONLY, O_WRONLY, O_RDWR = os.O_RDONLY, os.O_WRONLY, os.O_RDWR
 O_CREAT, O_EXCL, O_TRUNC = os.O_CREAT, os.O_EXCL, os.O_TRUNC

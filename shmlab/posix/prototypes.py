@@ -43,13 +43,13 @@ PROTOTYPES = {
     "shmget": "int shmget(key_t key, size_t size, int shmflg);",
     "shmat": "void *shmat(int shmid, const void *shmaddr, int shmflg);",
     "shmdt": "int shmdt(const void *shmaddr);",
-    "shmctl": "int shmctl(int shmid, int op, struct shmid_ds *buf);",
+    "shmctl": "int shmctl(int shmid, int cmd, struct shmid_ds *buf);",
     "semget": "int semget(key_t key, int nsems, int semflg);",
     "semop": "int semop(int semid, struct sembuf *sops, size_t nsops);",
     "semtimedop": (
         "int semtimedop(int semid, struct sembuf *sops, size_t nsops, const struct timespec *timeout);"
     ),
-    "semctl": "int semctl(int semid, int semnum, int op, ...);",
+    "semctl": "int semctl(int semid, int semnum, int cmd, ...);",
 }
 """From a call's name to its C prototype."""
 

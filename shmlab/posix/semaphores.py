@@ -15,15 +15,8 @@ from time import monotonic
 
 import posix_ipc
 
-from shmlab.posix.failures import (
-    INT_MAX,
-    INT_MIN,
-    UINT_MAX,
-    check_name,
-    check_range,
-    failure,
-    translated,
-)
+from shmlab.failures import INT_MAX, INT_MIN, UINT_MAX, check_range, failure
+from shmlab.posix.failures import check_name, translated
 
 TYPE_CHECKING = False  # typing's own costs a worker milliseconds
 if TYPE_CHECKING:

@@ -4,9 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 
-import sysv_ipc
-
-from shmlab import posix
+from shmlab import posix, sysv
 
 READ_WRITE = posix.PROT_READ | posix.PROT_WRITE
 ANONYMOUS = posix.MAP_ANONYMOUS
@@ -14,12 +12,13 @@ ANONYMOUS = posix.MAP_ANONYMOUS
 
 def family(name: str) -> Iterator[str]:
     fd = posix.shm_open(name, posix.O_RDWR)
-    segment = sysv_ipc.SharedMemory(sysv_ipc.IPC_PRIVATE, sysv_ipc.IPC_CREX, size=4096)  # shmget, shmat
-    segment.remove()  # shmctl with IPC_RMID: it goes with the last who is attached
+    shmid = sysv.shmget(sysv.IPC_PRIVATE, 4096, sysv.IPC_CREAT | sysv.IPC_EXCL | 0o600)
+    segment = sysv.shmat(shmid)
+    sysv.shmctl(shmid, sysv.IPC_RMID)  # it goes with the last who is attached
     places = [
         posix.mmap(None, 4096, READ_WRITE, posix.MAP_SHARED, fd).buf,
         posix.mmap(None, 4096, READ_WRITE, posix.MAP_SHARED | ANONYMOUS, -1).buf,
-        memoryview(segment),
+        segment.buf,
         posix.mmap(None, 4096, READ_WRITE, posix.MAP_PRIVATE | ANONYMOUS, -1).buf,
         memoryview(bytearray(2)),  # a variable, on the heap
     ]

@@ -35,6 +35,7 @@ int main(int argc, char *argv[])
 		die("shmctl");
 	if (segment == (void *)-1)
 		die("shmat");
+	memcpy(segment, "segment\n", 8);
 	step("before the fork");
 
 	pid_t child = fork();

@@ -5,9 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 
-import sysv_ipc
-
-from shmlab import posix
+from shmlab import posix, sysv
 
 READ_WRITE = posix.PROT_READ | posix.PROT_WRITE
 
@@ -18,8 +16,10 @@ def successor(name: str, keep: int) -> Iterator[str]:
         fcntl.fcntl(fd, fcntl.F_SETFD, 0)  # without FD_CLOEXEC
     m = posix.mmap(None, 4096, READ_WRITE, posix.MAP_SHARED, fd)
     m.buf[:10] = b"inherited\n"
-    segment = sysv_ipc.SharedMemory(sysv_ipc.IPC_PRIVATE, sysv_ipc.IPC_CREX, size=4096)  # shmget, shmat
-    segment.remove()  # shmctl with IPC_RMID: it goes with the last who is attached
+    shmid = sysv.shmget(sysv.IPC_PRIVATE, 4096, sysv.IPC_CREAT | sysv.IPC_EXCL | 0o600)
+    segment = sysv.shmat(shmid)
+    segment.buf[:8] = b"segment\n"
+    sysv.shmctl(shmid, sysv.IPC_RMID)  # it goes with the last who is attached
     yield "before the fork"
     child = os.fork()
     if child == 0:
