@@ -1,10 +1,11 @@
-"""Names that no other student on this machine has, and that say whose they are.
+"""Names and keys that no other student on this machine has, and that say whose they are.
 
-Every object the lab creates is called ``/shmlab-<uid>-<session>-<word>``. The prefix *is* the registration:
-whoever cleans up after a session (the supervisor, ``shmlab clean``) removes what carries its prefix, so an
-object is on record before it exists and no crash between creating and registering can leak it. A *session*
-is one notebook kernel, or one script, with every process it launched; its token travels to them, and to
-nobody else, in the environment variable ``SHMLAB_SESSION``, by which they are found.
+Every object the lab creates is called ``/shmlab-<uid>-<session>-<word>``, and a System V key of the lab's has
+the session in its upper 20 bits. The prefix *is* the registration: whoever cleans up after a session (the
+supervisor, ``shmlab clean``) removes what carries its prefix, so a thing is on record before it exists and no
+crash between creating and registering can leak it. A *session* is one notebook kernel, or one script, with
+every process it launched; its token travels to them, and to nobody else, in the environment variable
+``SHMLAB_SESSION``, by which they are found.
 
 Imported by everything above; imports nothing of ours. Creates no object and starts no process.
 """
@@ -21,6 +22,12 @@ MAX_NAME = 30
 SESSION_VARIABLE = "SHMLAB_SESSION"
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_FIRST_TOKEN = 125_000
+"""Number of the first token: small keys, and small negative ones, are what others choose by hand."""
+
+_WORD_BITS = 12
+"""Bits of a key that come from its word; the 20 above them are the token's."""
+
 _PATTERN = re.compile(r"/?(?:sem\.)?shmlab-(?P<uid>\d+)-(?P<session>[a-z2-9]{4})-(?P<word>[^/]+)")
 
 
@@ -41,7 +48,7 @@ def session() -> str:
     not put into this process's own environment: a second notebook server started from here is not ours.
     """
     inherited = os.environ.get(SESSION_VARIABLE, "")
-    if re.fullmatch(r"[a-z2-9]{4}", inherited):
+    if re.fullmatch(f"[{_ALPHABET}]{{4}}", inherited):
         return inherited
     return "".join(secrets.choice(_ALPHABET) for _ in range(4))
 
@@ -77,3 +84,46 @@ def parse(name: str) -> Owned | None:
     if match is None:
         return None
     return Owned(int(match["uid"]), match["session"], match["word"])
+
+
+def key(word: str, token: str | None = None) -> int:
+    """Return the System V key of a word in a session, this one's by default: a signed C ``key_t``.
+
+    The upper 20 bits are the token as a number, the lower 12 a hash of the word that is never 0, so the key
+    is never IPC_PRIVATE. The same word gives the same key in every process of the session. Two words may
+    share one, with a chance of 1 in 4,095.
+
+    Raises ValueError when *word* is empty or the token is none that :func:`session` draws.
+    """
+    from zlib import crc32  # here: a worker hardly ever asks for a key
+
+    if not word:
+        raise ValueError("a key needs a word of at least one character")
+    token = token or session()
+    if len(token) != 4 or any(letter not in _ALPHABET for letter in token):
+        raise ValueError(f"{token!r} is no session's token: four characters of {_ALPHABET}")
+    number = _FIRST_TOKEN
+    for place, letter in enumerate(reversed(token)):
+        number += _ALPHABET.index(letter) * len(_ALPHABET) ** place
+    low = 1 + crc32(word.encode("utf-8", "surrogatepass")) % ((1 << _WORD_BITS) - 1)
+    unsigned = number << _WORD_BITS | low
+    return unsigned - (1 << 32) if unsigned >> 31 else unsigned
+
+
+def parse_key(key: int) -> str | None:
+    """Return the token of the session that a key would be of, or None when it can't be the lab's.
+
+    A key has no room for a mark of the lab's: most keys that anybody draws at random are of *some* token. So
+    ask whether that session exists and whether its user created what has the key. A stranger's random key
+    falls into one given session with a chance of 1 in 1,048,576, and the stranger is then the same user.
+    Signed keys and the unsigned spelling of the same 32 bits are both read.
+    """
+    unsigned = key & 0xFFFFFFFF
+    number = (unsigned >> _WORD_BITS) - _FIRST_TOKEN
+    if not 0 <= number < len(_ALPHABET) ** 4 or not unsigned & ((1 << _WORD_BITS) - 1):
+        return None
+    token = ""
+    for _ in range(4):
+        number, at = divmod(number, len(_ALPHABET))
+        token = _ALPHABET[at] + token
+    return token

@@ -1,13 +1,14 @@
 """What every test shares: proof that it left nothing behind."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 
-from shmlab import cleanup, names
+from shmlab import cleanup, names, observe
+from shmlab.processes import sweep
 
 
 def _table(path: str) -> set[str]:
@@ -34,9 +35,20 @@ def _children() -> set[str]:
     return found
 
 
-def _machine() -> dict[str, set[str]]:
+def _made() -> set[int]:
+    """Ids of the segments that any process of this session made: known until its ledger goes."""
+    return {
+        each.id
+        for remains in sweep.sessions(os.getuid())
+        if remains.token == names.session()
+        for each in remains.segments
+    }
+
+
+def _machine(made: Collection[int] = ()) -> dict[str, set[str]]:
     """What a test may have left. On a machine that is ours alone (``CI=true``) that is everything there is;
-    elsewhere somebody else may be at work: then what carries this session's name or hangs on this process.
+    elsewhere somebody else may be at work: then what carries this session's name or key or hangs on this
+    process, and the segments of the processes that it had.
     """
     found = {"processes": _children()}
     if os.environ.get("CI"):
@@ -46,6 +58,15 @@ def _machine() -> dict[str, set[str]]:
     else:
         prefix = names.prefix().strip("/")
         found["/dev/shm"] = {each for each in os.listdir("/dev/shm") if prefix in each}
+        mine = names.session()
+        found["System V segments"] = {
+            f"{each.key} {each.id}"
+            for each in observe.segments()
+            if each.id in made or each.cpid == os.getpid() or names.parse_key(each.key) == mine
+        }
+        found["System V semaphore sets"] = {
+            f"{each.key} {each.id}" for each in observe.semaphore_sets() if names.parse_key(each.key) == mine
+        }
     return found
 
 
@@ -54,9 +75,10 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves an object, a segment, a semaphore or a process; end the session it began."""
     before = _machine()
     yield
+    made = _made()
     cleanup()
     deadline = monotonic() + 2.0
-    while left := {key: now - before[key] for key, now in _machine().items() if now - before[key]}:
+    while left := {key: now - before[key] for key, now in _machine(made).items() if now - before[key]}:
         if monotonic() > deadline:
             pytest.fail(f"{request.node.name} left behind: {left}")
         sleep(0.01)

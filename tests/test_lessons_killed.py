@@ -1,4 +1,5 @@
-"""A kernel killed with -9 in the middle of a lesson leaves no process, no object and no segment."""
+"""A kernel killed with -9 in the middle of a lesson leaves no process, no object, no segment and no
+semaphore set."""
 
 import json
 import os
@@ -52,15 +53,20 @@ def left(token: str) -> list[str]:
     return found
 
 
-def segments() -> set[str]:
-    return {row.split()[1] for row in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+def system_v() -> set[str]:
+    """Ids of every segment and semaphore set there is."""
+    return {
+        f"{kind} {row.split()[1]}"
+        for kind in ("shm", "sem")
+        for row in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
+    }
 
 
 @pytest.mark.parametrize("part", [0.4, 0.75])
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.name[:2])
 def test_nothing_outlives_a_kernel_killed_in_the_middle(lesson: Path, part: float) -> None:
     cells = code_cells(lesson)
-    before = segments()
+    before = system_v()
     manager, client = start_new_kernel(kernel_name="python3")
     try:
         for cell in cells[: int(len(cells) * part)]:
@@ -70,8 +76,8 @@ def test_nothing_outlives_a_kernel_killed_in_the_middle(lesson: Path, part: floa
         pid = int(ask(client, "import os; print(os.getpid())"))
         os.kill(pid, signal.SIGKILL)
         deadline = monotonic() + PATIENCE
-        while left(token) or segments() - before:
-            assert monotonic() < deadline, f"left: {left(token)}, segments {segments() - before}"
+        while left(token) or system_v() - before:
+            assert monotonic() < deadline, f"left: {left(token)}, System V {system_v() - before}"
             sleep(0.02)
     finally:
         client.stop_channels()

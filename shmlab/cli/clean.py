@@ -1,5 +1,6 @@
 """``shmlab clean``: remove what dead sessions of this user left; say what went, what stays, and why.
 
+Of System V it sees what its own IPC namespace has: a container's own segments go with ``shmlab clean`` in it.
 The finding and removing is :func:`shmlab.processes.sweep.clean`'s; here it is put into words.
 """
 
@@ -11,7 +12,7 @@ from shmlab.processes import sweep
 
 REMOVED, WOULD, LEFT, FAILED = "removed", "would remove", "left", "could not remove"
 
-KINDS = ("process", "object", "semaphore")
+KINDS = ("process", "object", "semaphore", "segment", "set")
 
 
 def run(options: Namespace) -> int:

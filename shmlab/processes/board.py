@@ -4,7 +4,8 @@ One shared memory object a session, one slot of 4096 bytes a process. A slot has
 the process owns everything but ``command`` and ``interval``, which the lab writes. Text that spans several
 bytes is published under a sequence number (odd while it is being written), so a reader never believes half
 an update. It stands at its gate when it says PAUSED *and* has heard every order that was sent, so nobody is
-deceived who looks between an order and its effect. The layout is written once more, in C, in
+deceived who looks between an order and its effect. Behind the slots the object goes on with the ledger of
+the session's processes (``ledger``), which isn't mapped. The layout is written once more, in C, in
 ``programs/step.h``; a test compares the two.
 
 Imported by the worker, which must start in milliseconds: the standard library's ``struct`` and nothing else.

@@ -359,6 +359,8 @@ class Process:
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
+        # It stands at its gate until it is stepped: nothing that it makes can precede this line.
+        owner.ledger.begin(popen.pid)
         with suppress(AttributeError, OSError):
             self._pidfd = os.pidfd_open(popen.pid)
         self._session, self._slot_number, self._slot = owner, number, slot
@@ -479,6 +481,7 @@ class Process:
             if self._session is not None:
                 self._session.give_back(self._slot_number, self._slot)
                 self._session.processes.discard(self)
+                self._session.ledger.settle()
             self._slot = None
             for descriptor in (self._gate, self._event, self._pidfd):
                 if descriptor >= 0:
@@ -487,16 +490,21 @@ class Process:
             self._outcome = outcome
 
 
+def launch(*processes: Process) -> None:
+    """Launch what hasn't been, and wait for nothing: :func:`start` does that, later."""
+    for process in processes:
+        with process._control:
+            if process.pid is None:
+                process._launch()
+
+
 def start(*processes: Process, timeout: float = 10.0) -> None:
     """Launch several processes at once; return when each is paused before its first line, or has ended.
 
     Processes that run already are left as they are. Raises what :meth:`Process.start` raises.
     """
     fresh = [process for process in processes if process.pid is None or process._is_starting()]
-    for process in fresh:
-        with process._control:
-            if process.pid is None:
-                process._launch()
+    launch(*fresh)
     deadline = monotonic() + timeout
     for process in fresh:
         slot = process._slot

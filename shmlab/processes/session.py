@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections import Counter
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shmlab import names, posix
 from shmlab.processes import board, sweep
+from shmlab.processes.ledger import Ledger
 
 if TYPE_CHECKING:
     from shmlab.processes.process import Process
@@ -38,7 +40,10 @@ class Session:
         self._lock = threading.RLock()
         self._free = list(range(board.SLOTS))
         self.board_name, self._descriptor = _create_board()
+        self.ledger = Ledger(self._descriptor)
+        self._words: dict[int, str] = {}
         try:
+            self.ledger.open()
             # Through a descriptor of its own: mmap keeps a duplicate, and with it would keep the lock.
             unlocked = self.open_board()
             self._mapping = posix.mmap(
@@ -99,11 +104,27 @@ class Session:
 
     def open_board(self) -> int:
         """Return a descriptor of the board for a worker: its own, for a lock that it shared with us would
-        outlive us with it."""
-        return posix.shm_open(self.board_name, os.O_RDWR)
+        outlive us with it. What is written to it is appended: a line of the ledger."""
+        return posix.shm_open(self.board_name, os.O_RDWR | os.O_APPEND)
+
+    def own(self, key: int, word: str) -> int:
+        """Return the key, once it's sure that no other word stands for it."""
+        with self._lock:
+            other = self._words.setdefault(key, word)
+        if other != word:
+            raise ValueError(
+                f"{word!r} has the same key as {other!r}, {key & 0xFFFFFFFF:#010x}: choose another word"
+            )
+        return key
+
+    def word_of(self, key: int) -> str:
+        """Return the word that :meth:`own` was given for a key; "" when it never was."""
+        with self._lock:
+            return self._words.get(key, "")
 
     def close(self) -> list[sweep.Found]:
-        """Stop every process, remove every object, end the supervisor; return what was removed."""
+        """Stop every process, remove every object, segment and semaphore set, end the supervisor; return what
+        was removed."""
         found = []
         # Without the session's lock: a process that ends in another thread gives its slot back under it.
         for process in self._launched():
@@ -112,7 +133,9 @@ class Session:
             with suppress(TimeoutError):
                 process.stop()
         with self._lock:
-            if not self.inherited:
+            if self.inherited:
+                _hand_over(self.board_name)
+            else:
                 found += sweep.remove_session(self.token, os.getuid())
             with suppress(OSError):
                 posix.shm_unlink(self.board_name)
@@ -129,7 +152,13 @@ class Session:
         return [each for each in found if each.name != self.board_name]
 
     def let_go(self) -> None:
-        """Close, in a child of this process, what the supervisor and the lock know this process by."""
+        """Note a child of this process, in the child, and close what the supervisor and the lock know the
+        parent by."""
+        with suppress(OSError):
+            # By its name: a grandchild has no descriptor of it any more, but perhaps something else there.
+            descriptor = posix.shm_open(self.board_name, os.O_WRONLY | os.O_APPEND)
+            Ledger(descriptor).begin(os.getpid())
+            os.close(descriptor)
         with suppress(OSError):
             os.close(self._descriptor)
         if self._supervisor is not None and self._supervisor.stdin is not None:
@@ -183,6 +212,19 @@ def own_name(word: str) -> str:
     return full
 
 
+def own_key(word: str) -> int:
+    """Return a System V key that nobody else has, whose segment or semaphore set is removed whatever happens.
+
+    A signed C ``key_t``, never IPC_PRIVATE; the same word gives the same key in every process of the session.
+    From now on the supervisor watches: what has that key, and was created by this user, goes when this kernel
+    does, however it goes.
+
+    Raises ValueError when *word* is empty, or when it happens to have the key of another word (1 in 4,095).
+    """
+    key = names.key(word)
+    return key if _is_inherited() else current().own(key, word)
+
+
 def _is_inherited() -> bool:
     """Whether this process was launched by the lab, or forked from one that uses it: then its session is its
     parent's, and the parent's supervisor's."""
@@ -190,7 +232,8 @@ def _is_inherited() -> bool:
 
 
 def cleanup() -> list[str]:
-    """Stop every process and remove every object of this session; return what was removed, in words."""
+    """Stop every process and remove every object, segment and semaphore set of this session; return what was
+    removed, in words."""
     global _current
     with _guard:
         if _current is None or _owner != os.getpid():
@@ -221,12 +264,32 @@ def _hear_interrupts() -> None:
 def _after_cell(result: Any) -> None:
     if isinstance(getattr(result, "error_in_exec", None), KeyboardInterrupt) and _current is not None:
         removed = cleanup()
-        processes = sum(each.startswith("process") for each in removed)
-        objects = len(removed) - processes
+        kinds = Counter(each.partition(" ")[0] for each in removed)
+        processes = kinds.pop("process", 0)
+        things = [_count(kinds.pop("object", 0) + kinds.pop("semaphore", 0), "object")]
+        things += [_count(number, kind) for kind, number in sorted(kinds.items())]
         print(
             f"Interrupted: the lab stopped {processes} process{'' if processes == 1 else 'es'} and removed "
-            f"{objects} object{'' if objects == 1 else 's'}. To go on, run the lesson from its first cell."
+            f"{', '.join(things)}. To go on, run the lesson from its first cell."
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _hand_over(board_name: str) -> None:
+    """Give what a board's ledger says to the session's first board, which whoever cleans up will read."""
+    first = names.name("board")
+    if board_name == first:
+        return
+    with ExitStack() as opened, suppress(OSError):
+        ledgers = []
+        for name in (board_name, first):
+            descriptor = posix.shm_open(name, os.O_RDWR | os.O_APPEND)
+            opened.callback(os.close, descriptor)
+            ledgers.append(Ledger(descriptor))
+        ledgers[0].hand_over(ledgers[1])
 
 
 def _is_abandoned(board_name: str) -> bool:
@@ -249,11 +312,12 @@ def _create_board() -> tuple[str, int]:
     for attempt in range(10):
         name = names.name("board" if attempt == 0 else f"board{attempt + 1}")
         try:
-            descriptor = posix.shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            descriptor = posix.shm_open(name, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             # A process that the lab launched uses the lab itself, within its parent's session; or one that
             # did was killed, and left it.
             if attempt and _is_abandoned(name):
+                _hand_over(name)
                 with suppress(OSError):
                     posix.shm_unlink(name)
             continue

@@ -2,11 +2,12 @@
 
 Started once a session, in a session of its own so that no Ctrl-C and no hang-up reaches it. It waits for the
 end of the kernel, however that comes (the pipe from it closes, or its pidfd says so), kills the session's
-processes, removes its objects, and ends. When it was itself killed, ``shmlab clean`` or the next session's
-supervisor does the same: each also sweeps up after the dead sessions that it finds.
+processes, removes its objects, segments and semaphore sets, and ends. When it was itself killed, ``shmlab
+clean`` or the next session's supervisor does the same: each also sweeps up after the dead sessions that it
+finds.
 
-It finds everything by the session's token, so nothing need be reported to it and no crash can fall between
-creating a thing and reporting it.
+It finds everything by the session's token, or by the ledger of the session's processes, so nothing need be
+reported to it and no crash can fall between creating a thing and reporting it.
 """
 
 import os

@@ -1,9 +1,14 @@
-"""Finding and removing what a session left: its processes, then its objects.
+"""Finding and removing what a session left: its processes, then its objects, segments and semaphore sets.
 
 A process belongs to a session when ``SHMLAB_SESSION`` in the environment it was started with says so; that
-holds for whatever it forks, too. An object belongs to it by its name. A session lives as long as somebody
-holds the lock (``flock``) on its board: the kernel drops it when the last holder dies, however it dies, and
-unlike a pid it can't come to mean somebody else.
+holds for whatever it forks, too. An object belongs to it by its name; a System V segment or semaphore set by
+its key, when the session's user created it; a segment also by its creator, when the ledger says that it was
+one of the session's processes. (Of a semaphore set the kernel doesn't know the creator.) Only this IPC
+namespace is looked at: in another one, nothing of System V is ours to see or remove (FACTS F73).
+
+A session lives as long as somebody holds the lock (``flock``) on its board: the kernel drops it when the last
+holder dies, however it dies, and unlike a pid it can't come to mean somebody else. Keys alone make no
+session, for most keys of strangers look like one of ours: where no object is left, nothing is.
 
 Used by the supervisor, by :func:`shmlab.cleanup` and by ``shmlab clean``.
 """
@@ -12,13 +17,16 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from mmap import PAGESIZE
 from pathlib import Path
 from time import monotonic
 
-from shmlab import names, observe, posix
+from shmlab import names, observe, posix, sysv
+from shmlab.observe import table
+from shmlab.processes.ledger import Ledger
 
 PATIENCE = 2.0
 """Seconds that killed processes get to be gone."""
@@ -29,9 +37,9 @@ class Found:
     """Something that a session left, and what became of it."""
 
     kind: str
-    """``"process"``, ``"object"`` or ``"semaphore"``."""
+    """``"process"``, ``"object"``, ``"semaphore"``, ``"segment"`` or ``"set"``."""
     name: str
-    """A process's pid and command, or the object's name."""
+    """A process's pid and command, the object's name, or a key and an id: ``0x5ac70010 id 26148898``."""
     session: str
     removed: bool
     reason: str = ""
@@ -48,10 +56,45 @@ class Remains:
     token: str
     alive: bool
     objects: list[observe.ObjectEntry] = field(default_factory=list)
+    segments: list[observe.Segment] = field(default_factory=list)
+    """Its System V segments, without those that are marked for destruction: they go by themselves."""
+    sets: list[observe.SemaphoreSet] = field(default_factory=list)
+
+    @property
+    def things(self) -> list["Thing"]:
+        """All that can be removed, the boards last: they show that the session is dead, and whose pids were
+        its."""
+        boards = [each for each in self.objects if names.is_board(each.name)]
+        others = [each for each in self.objects if not names.is_board(each.name)]
+        return [*others, *self.segments, *self.sets, *boards]
+
+    def look_for_system_v(self, uid: int) -> None:
+        """Find the session's segments and semaphore sets, now, in this IPC namespace."""
+        boards = [each.name for each in self.objects if names.is_board(each.name) and each.uid == uid]
+        with _ledgers(boards) as ledgers:
+            self.segments = [
+                each
+                for each in observe.segments()
+                if each.cuid == uid
+                and not each.dest
+                and (
+                    names.parse_key(each.key) == self.token
+                    or any(ledger.has_made(each) for ledger in ledgers)
+                )
+            ]
+        self.sets = [
+            each
+            for each in observe.semaphore_sets()
+            if each.cuid == uid and names.parse_key(each.key) == self.token
+        ]
+
+
+Thing = observe.ObjectEntry | observe.Segment | observe.SemaphoreSet
 
 
 def sessions(uid: int) -> list[Remains]:
-    """Return every session of a user that has an object, and whether somebody still works in it."""
+    """Return every session of a user that has an object, all that it has, and whether somebody still works
+    in it."""
     found: dict[str, Remains] = {}
     for entry in observe.objects("shmlab-*"):
         owned = names.parse(entry.name)
@@ -60,6 +103,7 @@ def sessions(uid: int) -> list[Remains]:
     for remains in found.values():
         with _claimed(remains) as ours:
             remains.alive = not ours
+        remains.look_for_system_v(uid)
     return list(found.values())
 
 
@@ -89,15 +133,18 @@ def _marked(variable: str, spare: Collection[int] = ()) -> list[int]:
 def remove_session(
     token: str, uid: int, *, spare: Collection[int] = (), dry_run: bool = False
 ) -> list[Found]:
-    """Kill a session's processes, then unlink its objects; return what there was.
+    """Kill a session's processes, then remove its objects, segments and sets; return what there was.
 
-    *spare* are pids to leave alone: the caller's own. With *dry_run* nothing is touched.
+    *spare* are pids to leave alone: the caller's own. With *dry_run* nothing is touched. A segment that
+    somebody is still attached to goes when the last one detaches it.
     """
     found = _kill_processes(token, {*spare, os.getpid()}, dry_run)
-    for entry in _boards_last(observe.objects(f"shmlab-{uid}-{token}-*")):
-        if entry.uid == uid:
-            removed = not dry_run and _unlink(entry)
-            found.append(Found(entry.kind, entry.name, token, removed))
+    objects = [each for each in observe.objects(f"shmlab-{uid}-{token}-*") if each.uid == uid]
+    remains = Remains(token, False, objects)
+    remains.look_for_system_v(uid)
+    for thing in remains.things:
+        removed = not dry_run and _remove(thing)
+        found.append(Found(_kind(thing), _name(thing), token, removed))
     return found
 
 
@@ -114,23 +161,56 @@ def clean(uid: int, *, everything: bool = False, dry_run: bool = False) -> list[
                 known = any(names.is_board(each.name) for each in remains.objects)
                 reason = "its session is alive" if known else "its session may be alive"
                 found += [
-                    Found(each.kind, each.name, remains.token, False, reason) for each in remains.objects
+                    Found(_kind(each), _name(each), remains.token, False, reason) for each in remains.things
                 ]
                 continue
-            inside = {os.getpid(), *processes_of(remains.token)}
             found += _kill_processes(remains.token, {os.getpid()}, dry_run)
-            users = {} if everything else observe.mappers_of(remains.objects)
-            spared = ""
-            for entry in _boards_last(remains.objects):
-                outside = [each.pid for each in users.get(entry, ()) if each.pid not in inside]
-                if names.is_board(entry.name):
-                    reason = spared and "something of its session is in use"
+            inside = {os.getpid(), *(processes_of(remains.token) if dry_run else ())}
+            remains.look_for_system_v(uid)  # again: the killed ones were making some, and use none any more
+            users = {} if everything else observe.mappers_of([*remains.objects, *remains.segments])
+            left = False
+            for thing in remains.things:
+                if isinstance(thing, observe.ObjectEntry) and names.is_board(thing.name):
+                    reason = "something of its session is left" if left else ""
                 else:
-                    reason = f"in use by {_command(outside[0])} ({outside[0]})" if outside else ""
-                    spared = spared or reason
-                removed = not reason and not dry_run and _unlink(entry)
-                found.append(Found(entry.kind, entry.name, remains.token, removed, reason))
+                    reason = "" if everything else _in_use(thing, users, inside)
+                removed = not reason and not dry_run and _remove(thing)
+                left = left or not (removed or dry_run) or bool(reason)
+                found.append(Found(_kind(thing), _name(thing), remains.token, removed, reason))
     return found
+
+
+def _in_use(
+    thing: Thing,
+    users: Mapping[observe.ObjectEntry | observe.Segment, Iterable[observe.Mapper]],
+    inside: Collection[int],
+) -> str:
+    """Say who, outside the session, uses a thing; empty when nobody does."""
+    if isinstance(thing, observe.SemaphoreSet):
+        # Who waits isn't known. While the session's own processes live (a dry run), it may be they.
+        others = set(inside) <= {os.getpid()}
+        return "in use by a process that waits for it" if others and _is_awaited(thing) else ""
+    mappers = list(users.get(thing, ()))
+    outside = [each.pid for each in mappers if each.pid not in inside]
+    if outside:
+        return f"in use by {_command(outside[0])} ({outside[0]})"
+    if isinstance(thing, observe.Segment):
+        # Another user's process can't be looked at, but the kernel counts its attachments with the others'.
+        pages = -(-thing.size // PAGESIZE)
+        if thing.attached * pages * PAGESIZE > sum(each.mapped for each in mappers):
+            return "in use by a process that can't be looked at"
+    return ""
+
+
+def _is_awaited(thing: observe.SemaphoreSet) -> bool:
+    """Whether a process is blocked on a semaphore of the set: nothing else shows that one is used."""
+    with suppress(OSError):
+        return any(
+            sysv.semctl(thing.id, number, command)
+            for number in range(thing.nsems)
+            for command in (sysv.GETNCNT, sysv.GETZCNT)
+        )
+    return False
 
 
 def _kill_processes(token: str, spare: Collection[int], dry_run: bool) -> list[Found]:
@@ -167,15 +247,43 @@ def _command(pid: int) -> str:
     return "?"
 
 
-def _unlink(entry: observe.ObjectEntry) -> bool:
+def _kind(thing: Thing) -> str:
+    if isinstance(thing, observe.ObjectEntry):
+        return thing.kind
+    return "segment" if isinstance(thing, observe.Segment) else "set"
+
+
+def _name(thing: Thing) -> str:
+    if isinstance(thing, observe.ObjectEntry):
+        return thing.name
+    return f"{table.key(thing.key)} id {thing.id}"
+
+
+def _remove(thing: Thing) -> bool:
     with suppress(OSError):
-        (posix.sem_unlink if entry.kind == "semaphore" else posix.shm_unlink)(entry.name)
+        if isinstance(thing, observe.Segment):
+            sysv.shmctl(thing.id, sysv.IPC_RMID)
+        elif isinstance(thing, observe.SemaphoreSet):
+            sysv.semctl(thing.id, 0, sysv.IPC_RMID)
+        elif thing.kind == "semaphore":
+            posix.sem_unlink(thing.name)
+        else:
+            posix.shm_unlink(thing.name)
         return True
     return False
 
 
-def _boards_last(entries: Iterable[observe.ObjectEntry]) -> list[observe.ObjectEntry]:
-    return sorted(entries, key=lambda each: names.is_board(each.name))
+@contextmanager
+def _ledgers(boards: Iterable[str]) -> Iterator[list[Ledger]]:
+    """Give what the boards say of the session's processes."""
+    with ExitStack() as opened:
+        ledgers = []
+        for name in boards:
+            with suppress(OSError):
+                descriptor = posix.shm_open(name, os.O_RDONLY)
+                opened.callback(os.close, descriptor)
+                ledgers.append(Ledger(descriptor))
+        yield ledgers
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import os
 import resource
 import select
 import sys
-from time import monotonic
+from time import monotonic, time
 
 from shmlab.processes.board import (
     AT_COMMAND,
@@ -293,7 +293,7 @@ def describe(error: BaseException, filename: str, source: str) -> str:
 
 
 def _map_board(descriptor: int) -> mmap.mmap:
-    """Map the board and leave no descriptor behind: the program's first shm_open shall return 3."""
+    """Map the board and leave no low descriptor behind: the program's first shm_open shall return 3."""
     if sys.version_info >= (3, 13):
         board = mmap.mmap(descriptor, SIZE, trackfd=False)
     else:
@@ -305,9 +305,23 @@ def _map_board(descriptor: int) -> mmap.mmap:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-    os.close(descriptor)
     _kept.append(board)
     return board
+
+
+def note_forks(ledger: int) -> None:
+    """See that every child of a fork says in the session's ledger that it is there (see ledger.py)."""
+    board = os.fstat(ledger)
+
+    def note() -> None:
+        try:
+            # A program may have closed the lab's descriptors, and opened something else under their numbers.
+            if os.path.samestat(os.fstat(ledger), board):
+                os.write(ledger, b"begin %d %d\n" % (os.getpid(), time() - 0.02))
+        except OSError:
+            pass
+
+    os.register_at_fork(after_in_child=note)
 
 
 def main() -> None:
@@ -321,6 +335,7 @@ def main() -> None:
     slot = Slot(memoryview(_map_board(board_fd))[start : start + SLOT_SIZE])
     with os.fdopen(program_fd, "rb") as file:
         payload = marshal.load(file)
+    note_forks(board_fd)
     gate = Gate(slot, gate_fd, event_fd)
     try:
         run(payload, gate)

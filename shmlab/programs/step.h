@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,7 +49,8 @@ struct step_slot {
 _Static_assert(sizeof(struct step_slot) == STEP_SLOT_SIZE, "a slot is one page of the board");
 
 static volatile struct step_slot *step_mine;	/* NULL outside the lab */
-static int step_gate = -1, step_event = -1;
+static int step_gate = -1, step_event = -1, step_ledger = -1;	/* the ledger is the end of the board */
+static struct stat step_board;
 static char step_shown[sizeof ((struct step_slot *)0)->locals];
 static size_t step_shown_length;
 
@@ -172,27 +175,45 @@ static void die(const char *call)
 	exit(1);
 }
 
+/* The child of a fork says in the session's ledger that it is there: see shmlab/processes/ledger.py. */
+static void step_note_fork(void)
+{
+	struct timespec now;
+	struct stat there;
+	char line[64];
+	int length, kept = errno;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	length = snprintf(line, sizeof line, "begin %d %lld\n", (int)getpid(), (long long)now.tv_sec);
+	/* A program may have closed our descriptors, and opened something else under their numbers. */
+	if (fstat(step_ledger, &there) == 0 && there.st_dev == step_board.st_dev && there.st_ino == step_board.st_ino)
+		(void)!write(step_ledger, line, (size_t)length);
+	errno = kept;
+}
+
 __attribute__((constructor))
 static void step_begin(void)
 {
 	const char *where = getenv("SHMLAB_STEP");
 	const struct rlimit no_core = { 0, 0 };
-	int board, slot, program;
+	int slot, program;
 	char *slots;
 
-	if (where == NULL || sscanf(where, "%d,%d,%d,%d,%d", &step_gate, &step_event, &board, &slot, &program) != 5)
+	if (where == NULL || sscanf(where, "%d,%d,%d,%d,%d", &step_gate, &step_event, &step_ledger, &slot, &program) != 5)
 		return;
 	unsetenv("SHMLAB_STEP");	/* a program that this one executes is not stepped, and gets none of these */
 	fcntl(step_gate, F_SETFD, FD_CLOEXEC);
 	fcntl(step_event, F_SETFD, FD_CLOEXEC);
+	fcntl(step_ledger, F_SETFD, FD_CLOEXEC);
 	setrlimit(RLIMIT_CORE, &no_core);
-	slots = mmap(NULL, (size_t)STEP_SLOTS * STEP_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, board, 0);
-	close(board);
+	slots = mmap(NULL, (size_t)STEP_SLOTS * STEP_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, step_ledger, 0);
 	close(program);
 	if (slots == MAP_FAILED)
 		die("step.h: mmap of the board");
 	step_mine = (struct step_slot *)(slots + (size_t)slot * STEP_SLOT_SIZE);
 	step_mine->pid = (uint32_t)getpid();
+	fstat(step_ledger, &step_board);
+	pthread_atfork(NULL, NULL, step_note_fork);
 	step_at("start", 0);
 }
 

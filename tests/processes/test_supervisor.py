@@ -1,7 +1,9 @@
 """The supervisor, on a real Jupyter server: after whatever end of a cell, a kernel, a server or itself,
-no process and no object is left, and another session that lives is none the wiser.
+no process, no object, no segment and no semaphore set is left, and another session that lives is none the
+wiser.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -16,7 +18,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from shmlab import Process, names, own_name, posix
+from shmlab import Process, names, observe, own_key, own_name, posix, sysv
 from shmlab.processes import supervisor, sweep
 
 pytestmark = pytest.mark.slow
@@ -26,7 +28,7 @@ UID = os.getuid()
 
 LESSON = """
 import os, time
-from shmlab import Process, Shared, cleanup, in_c, names, own_name, posix
+from shmlab import Process, Shared, c_program, cleanup, in_c, names, own_key, own_name, posix, sysv
 from shmlab.processes import start
 from shmlab.programs.increment import increment
 
@@ -46,12 +48,41 @@ def spins():
         pass
     yield
 
+def make(key=sysv.IPC_PRIVATE):
+    return sysv.shmget(key, 4096, sysv.IPC_CREAT | 0o600)
+
 def forks():
+    sysv.shmget(sysv.IPC_PRIVATE, 4096, sysv.IPC_CREAT | 0o600)
     os.fork()
+    sysv.shmget(sysv.IPC_PRIVATE, 4096, sysv.IPC_CREAT | 0o600)
     yield "forked"
     os.fork()
     while True:
         time.sleep(60)
+
+def half(key):
+    group = sysv.semget(key, 1, sysv.IPC_CREAT | sysv.IPC_EXCL | 0o600)
+    yield "semget"
+    sysv.semctl(group, 0, sysv.SETVAL, 1)
+    yield "SETVAL"
+
+makes = '''
+#include "step.h"
+#include <sys/shm.h>
+#include <sys/wait.h>
+
+int main(void)
+{
+    shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    if (fork() == 0) {
+        shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+        _exit(0);
+    }
+    wait(NULL);
+    for (;;)
+        step("on");
+}
+'''
 
 def leaves():
     if os.fork() == 0:
@@ -61,12 +92,21 @@ def leaves():
 
 name = create("mymem")
 sem = posix.sem_open(own_name("s"), os.O_CREAT | os.O_EXCL, 0o600, 0)
-many = [Process(in_c(increment), Shared(name), 10**15, label="C"), Process(endless), Process(spins),
-        Process(forks), Process(leaves), Process(endless)]
+make(own_key("segment"))
+sysv.semget(own_key("set"), 3, sysv.IPC_CREAT | 0o600)
+attached = sysv.shmat(make())
+child = os.fork()
+if not child:
+    make()
+    os._exit(0)
+os.waitpid(child, 0)
+many = [Process(c_program("makes", makes)), Process(endless), Process(spins), Process(forks), Process(leaves),
+        Process(half, own_key("half"))]
 start(*many)
+many[5].step()
 for p in many[:-1]:
     p.run()
-for p in many[3:5]:
+for p in (many[0], *many[3:5]):
     while p.state.step == 0:
         time.sleep(0.01)
 from shmlab.processes import session
@@ -223,11 +263,15 @@ def neighbour():
     """Another session, ours, which has to live through it all."""
     name = own_name("kept")
     os.close(posix.shm_open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    made = {sysv.shmget(key, 4096, sysv.IPC_CREAT | 0o600) for key in (sysv.IPC_PRIVATE, own_key("kept"))}
+    group = sysv.semget(own_key("kept"), 1, sysv.IPC_CREAT | 0o600)
     with Process(endless) as p:
         p.step()
         yield p
         assert p.step().step == 2
         assert os.path.exists("/dev/shm" + name)
+        assert made <= segments()
+        assert group in sets()
 
 
 def endless():
@@ -235,10 +279,20 @@ def endless():
         yield "on"
 
 
-class Lesson:
-    """What a kernel has on this machine, by its token."""
+def segments():
+    """Ids of the segments there are, without those that are marked and go with the last who is attached."""
+    return {each.id for each in observe.segments() if not each.dest}
 
-    def __init__(self, printed):
+
+def sets():
+    return {each.id for each in observe.semaphore_sets()}
+
+
+class Lesson:
+    """What a kernel has on this machine, by its token; what of System V came while its lesson ran."""
+
+    def __init__(self, printed, made):
+        self.made = made
         found = dict(re.findall(r"(token|kernel|supervisor) (\w+)", printed))
         self.token, self.kernel, self.supervisor = (
             found["token"],
@@ -262,17 +316,27 @@ class Lesson:
                 found.append(f"{entry} {arguments[0]}")
         return found
 
+    def segments(self):
+        return self.made[0] & segments()
+
+    def sets(self):
+        return self.made[1] & sets()
+
     def nothing_is_left(self):
-        return not self.objects() and not self.processes()
+        return not (self.objects() or self.processes() or self.segments() or self.sets())
 
 
 def begin(kernel):
+    before = segments(), sets()
     status, printed, error = kernel.run(LESSON)
     deadline = monotonic() + 10
     while status == "aborted" and monotonic() < deadline:  # what was asked while an error was on its way
         status, printed, error = kernel.run(LESSON)
     assert status == "ok", (printed, error)
-    lesson = Lesson(printed)
+    while len(segments() - before[0]) < 8:
+        assert monotonic() < deadline, "three of the kernel and its child, three of Python, two of C"
+    lesson = Lesson(printed, (segments() - before[0], sets() - before[1]))
+    assert len(lesson.sets()) == 2, "one of them without its first value"
     prefix = f"shmlab-{os.getuid()}-{lesson.token}"
     assert lesson.objects() == [f"sem.{prefix}-s", f"{prefix}-board", f"{prefix}-mymem"]
     while len(lesson.processes()) < 6 + 3 + 1 + 1:
@@ -281,15 +345,17 @@ def begin(kernel):
 
 
 def test_an_error_in_a_cell(kernel):
-    begin(kernel)
+    lesson = begin(kernel)
     code = "with Process(endless, label='X') as x, Process(in_c(increment), Shared(name), 10**15) as y:\n"
     status, _, error = kernel.run(code + "    x.run(); y.run()\n    1 / 0")
     assert (status, error) == ("error", "ZeroDivisionError")
     assert kernel.run("print(x, y, many[1].state.kind)")[1] == (
         "<Process X: endless in Python, stopped> <Process increment: increment in C, stopped> running\n"
     )
+    assert (len(lesson.segments()), len(lesson.sets())) == (8, 2)
     status, printed, _ = kernel.run("print(len(cleanup()))")
-    assert int(printed) >= 7, printed
+    assert int(printed) >= 17, printed
+    assert (lesson.segments(), lesson.sets()) == (set(), set())
 
 
 def test_an_interrupt(kernel, until):
@@ -306,7 +372,7 @@ def test_an_interrupt(kernel, until):
         error = message["content"].get("ename", error)
     assert error == "KeyboardInterrupt"
     assert re.search(
-        r"Interrupted: the lab stopped \d+ processes and removed 2 objects\. To go on, run", printed
+        r"Interrupted: the lab stopped \d+ processes and removed 2 objects, 8 segments, 2 sets\. To", printed
     )
     until(lesson.nothing_is_left)
     assert begin(kernel).kernel == lesson.kernel, "the lesson begins again in the same kernel"
@@ -339,12 +405,16 @@ def test_a_killed_kernel_whose_forked_child_lives_on(kernel, until, alive):
 
 def kill_both(lesson, until, alive):
     """Kill the supervisor, then the kernel; return when the kernel's files are closed: by its last thread."""
+    # Its lock is held meanwhile: the supervisor of the neighbour may be looking for dead sessions just now.
+    lock = os.open(f"/dev/shm/shmlab-{UID}-{lesson.token}-board", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_SH)
     os.kill(lesson.supervisor, signal.SIGKILL)
     os.kill(lesson.kernel, signal.SIGKILL)
     until(lambda: not alive(lesson.kernel))
-    until(lambda: lesson.token not in {each.token for each in sweep.sessions(UID) if each.alive})
-    assert len(lesson.objects()) == 3
+    assert (len(lesson.objects()), len(lesson.segments()), len(lesson.sets())) == (3, 8, 2)
     assert lesson.processes()
+    os.close(lock)
+    until(lambda: lesson.token not in {each.token for each in sweep.sessions(UID) if each.alive})
 
 
 def swept(lesson):
@@ -371,7 +441,7 @@ def test_a_killed_supervisor_and_kernel_then_another_session(kernel, until, aliv
 
 
 def test_a_killed_supervisor_and_kernel_whose_forked_child_lives_on(kernel, until, alive):
-    # The child inherited the mapping of the semaphore and uses it, for all we know.
+    # The child inherited the mapping of the semaphore and an attachment and uses them, for all we know.
     lesson = begin(kernel)
     child = int(kernel.run(FORK)[1].split()[1])
     os.kill(child, signal.SIGSTOP)
@@ -381,6 +451,9 @@ def test_a_killed_supervisor_and_kernel_whose_forked_child_lives_on(kernel, unti
         prefix = f"shmlab-{UID}-{lesson.token}"
         until(lambda: swept(lesson).objects() == [f"sem.{prefix}-s", f"{prefix}-board"])
         assert lesson.processes() == []
+        (spared,) = lesson.segments()
+        assert [each.attached for each in observe.segments() if each.id == spared] == [1]
+        assert lesson.sets() == set()
         assert alive(child)
     finally:
         with suppress(ProcessLookupError):

@@ -11,7 +11,7 @@ from time import monotonic
 
 import pytest
 
-from shmlab import names, own_name, posix
+from shmlab import names, observe, own_name, posix, sysv
 from shmlab.processes import sweep
 
 UID = os.getuid()
@@ -42,6 +42,44 @@ def made():
             return path
 
         yield made
+
+
+@pytest.fixture
+def segment():
+    """Make segments by key; what is left of them goes when the test ends."""
+    with ExitStack() as stack:
+
+        def segment(key):
+            made = sysv.shmget(key, 4096, sysv.IPC_CREAT | sysv.IPC_EXCL | 0o600)
+            stack.callback(lambda: made in segments() and sysv.shmctl(made, sysv.IPC_RMID))
+            return made
+
+        yield segment
+
+
+@pytest.fixture
+def group():
+    """Make semaphore sets of two by key; what is left of them goes when the test ends."""
+    with ExitStack() as stack:
+
+        def group(key):
+            made = sysv.semget(key, 2, sysv.IPC_CREAT | sysv.IPC_EXCL | 0o600)
+            stack.callback(lambda: made in sets() and sysv.semctl(made, 0, sysv.IPC_RMID))
+            return made
+
+        yield group
+
+
+def segments():
+    return {each.id for each in observe.segments()}
+
+
+def sets():
+    return {each.id for each in observe.semaphore_sets()}
+
+
+def called(word, made, token=DEAD):
+    return f"{names.key(word, token) & 0xFFFFFFFF:#010x} id {made}"
 
 
 @pytest.fixture
@@ -231,3 +269,212 @@ def test_a_mark_is_whole(start):
     process = start(DEAD, "pass")
     assert sweep.processes_of(DEAD) == [process.pid]
     assert sweep.processes_of(DEAD[:-1]) == sweep.processes_of(DEAD[1:]) == []
+
+
+def test_system_v_goes_with_a_dead_session(made, segment, group):
+    made(f"/shmlab-{UID}-{DEAD}-board")
+    ours, its_set = segment(names.key("seg", DEAD)), group(names.key("set", DEAD))
+    private, next_door = segment(sysv.IPC_PRIVATE), segment(names.key("seg", LIVE))
+    listed = {
+        f"segment {called('seg', ours)}": False,
+        f"set {called('set', its_set)}": False,
+        f"object /shmlab-{UID}-{DEAD}-board": False,
+    }
+    assert mine(sweep.clean(UID, dry_run=True), DEAD) == listed
+    assert {ours, private, next_door} <= segments()
+    assert its_set in sets()
+    (remains,) = [each for each in sweep.sessions(UID) if each.token == DEAD]
+    assert [each.id for each in remains.segments] == [ours]
+    assert [each.id for each in remains.sets] == [its_set]
+
+    assert mine(sweep.clean(UID), DEAD) == dict.fromkeys(listed, True)
+    assert {ours, private, next_door} & segments() == {private, next_door}
+    assert its_set not in sets()
+
+
+def test_system_v_of_a_living_session_is_spared(made, segment, group):
+    made(f"/shmlab-{UID}-{LIVE}-board")
+    dies = living(f"/shmlab-{UID}-{LIVE}-board")
+    made_here = segment(names.key("seg", LIVE)), group(names.key("set", LIVE))
+    found = [each for each in sweep.clean(UID) if each.session == LIVE]
+    assert [each.kind for each in found] == ["segment", "set", "object"]
+    assert {(each.removed, each.reason) for each in found} == {(False, "its session is alive")}
+    assert made_here[0] in segments()
+    assert made_here[1] in sets()
+    dies()
+    assert set(mine(sweep.clean(UID), LIVE).values()) == {True}
+
+
+def test_keys_alone_are_nobodys(made, segment, group):
+    # Most keys of strangers look like keys of some session: only a session that is known can claim one.
+    strangers = segment(names.key("seg", DEAD)), group(names.key("set", DEAD))
+    assert [each for each in sweep.clean(UID, everything=True, dry_run=True) if each.session == DEAD] == []
+    sweep.clean(UID)
+    # And without a board nobody can tell whether it lives.
+    made(f"/shmlab-{UID}-{DEAD}-mymem")
+    found = [each for each in sweep.clean(UID) if each.session == DEAD]
+    assert {(each.removed, each.reason) for each in found} == {(False, "its session may be alive")}
+    assert len(found) == 3
+    assert strangers[0] in segments()
+    assert strangers[1] in sets()
+
+
+def as_another(function):
+    """Call a function in a child that has become user 12345; return its answer, a text."""
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setresgid(12345, 12345, 12345)
+            os.setresuid(12345, 12345, 12345)
+            os.write(writable, function().encode())
+        finally:
+            os._exit(0)
+    os.close(writable)
+    with os.fdopen(readable) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.skipif(UID != 0, reason="only root can be another user")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_what_another_users_process_uses_is_spared():
+    # An ordinary user can't look at it: that a segment is attached is all that can be seen.
+    prefix = f"/shmlab-12345-{DEAD}-"
+
+    def leaves():
+        os.close(posix.shm_open(prefix + "board", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        return str(sysv.shmget(names.key("seg", DEAD), 4096, sysv.IPC_CREAT | 0o600))
+
+    def cleans():
+        found = [each for each in sweep.clean(12345) if each.session == DEAD]
+        return "\n".join(f"{each.kind} {each.removed} {each.reason}" for each in found)
+
+    theirs = int(as_another(leaves))
+    with sysv.shmat(theirs):
+        assert as_another(cleans).splitlines() == [
+            "segment False in use by a process that can't be looked at",
+            "object False something of its session is left",
+        ]
+        assert theirs in segments()
+    assert as_another(cleans).splitlines() == ["segment True ", "object True "]
+    assert theirs not in segments()
+
+
+@pytest.mark.skipif(UID != 0, reason="only root can be another user")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_another_users_segment_under_our_key_is_left_alone(made):
+    made(f"/shmlab-{UID}-{DEAD}-board")
+    key = names.key("seg", DEAD)
+
+    def makes():
+        sysv.shmget(key, 4096, sysv.IPC_CREAT | 0o600)
+        return str(sysv.semget(key, 1, sysv.IPC_CREAT | 0o600))
+
+    assert as_another(makes)
+    (theirs,) = [each for each in observe.segments() if each.key == key]
+    (their_set,) = [each for each in observe.semaphore_sets() if each.key == key]
+    try:
+        assert mine(sweep.clean(UID), DEAD) == {f"object /shmlab-{UID}-{DEAD}-board": True}
+        sweep.remove_session(DEAD, UID)
+        assert theirs.id in segments()
+        assert their_set.id in sets()
+    finally:
+        sysv.shmctl(theirs.id, sysv.IPC_RMID)
+        sysv.semctl(their_set.id, 0, sysv.IPC_RMID)
+
+
+USES = f"import sys; sys.path[:0] = {sys.path!r}; from shmlab import sysv; n = int(sys.argv[1]); "
+
+
+def test_a_segment_that_somebody_outside_uses_is_spared(made, segment, start):
+    made(f"/shmlab-{UID}-{DEAD}-board")
+    used, unused, inside = (segment(names.key(word, DEAD)) for word in ("used", "unused", "inside"))
+    dies = living(f"/shmlab-{UID}-{DEAD}-board")
+    outside = start(None, USES + "a = sysv.shmat(n)", str(used))
+    orphan = start(DEAD, USES + "a = sysv.shmat(n)", str(inside))
+    dies()
+    reason = f"in use by {sweep._command(outside.pid)} ({outside.pid})"
+    foreseen = {each.name: each.reason for each in sweep.clean(UID, dry_run=True) if each.session == DEAD}
+    assert (foreseen[called("used", used)], foreseen[called("inside", inside)]) == (reason, "")
+    found = {each.name: (each.removed, each.reason) for each in sweep.clean(UID) if each.session == DEAD}
+    assert found[called("used", used)] == (False, reason)
+    assert found[called("unused", unused)] == found[called("inside", inside)] == (True, "")
+    assert found[f"/shmlab-{UID}-{DEAD}-board"] == (False, "something of its session is left")
+    assert orphan.wait(5) == -9
+    assert {used, unused, inside} & segments() == {used}
+    outside.communicate(b"\n", timeout=5)
+    assert mine(sweep.clean(UID), DEAD)[f"segment {called('used', used)}"]
+    assert objects(DEAD) == []
+    assert used not in segments()
+
+
+def test_a_set_that_somebody_outside_waits_for_is_spared(made, group):
+    made(f"/shmlab-{UID}-{DEAD}-board")
+    awaited = group(names.key("set", DEAD))
+    waits = subprocess.Popen(
+        [sys.executable, "-c", USES + "sysv.semop(n, [(1, -1, 0)])", str(awaited)], env=os.environ
+    )
+    try:
+        deadline = monotonic() + 10
+        while not sysv.semctl(awaited, 1, sysv.GETNCNT):
+            assert monotonic() < deadline
+        found = {each.name: (each.removed, each.reason) for each in sweep.clean(UID) if each.session == DEAD}
+        assert found[called("set", awaited)] == (False, "in use by a process that waits for it")
+        sysv.semop(awaited, [(1, 1, 0)])
+        assert waits.wait(10) == 0
+    finally:
+        waits.kill()
+        waits.wait(5)
+    assert mine(sweep.clean(UID), DEAD)[f"set {called('set', awaited)}"]
+    assert awaited not in sets()
+
+
+def test_a_set_that_its_own_process_waits_for_goes(made, group):
+    made(f"/shmlab-{UID}-{DEAD}-board")
+    dies = living(f"/shmlab-{UID}-{DEAD}-board")
+    awaited = group(names.key("set", DEAD))
+    waits = subprocess.Popen(
+        [sys.executable, "-c", USES + "sysv.semop(n, [(1, -1, 0)])", str(awaited)],
+        env={**os.environ, names.SESSION_VARIABLE: DEAD},
+    )
+    try:
+        deadline = monotonic() + 10
+        while not sysv.semctl(awaited, 1, sysv.GETNCNT):
+            assert monotonic() < deadline
+        dies()
+        foreseen = {each.name: each.reason for each in sweep.clean(UID, dry_run=True) if each.session == DEAD}
+        assert foreseen[called("set", awaited)] == ""
+        assert mine(sweep.clean(UID), DEAD)[f"set {called('set', awaited)}"]
+        assert waits.wait(10) == -9
+        assert awaited not in sets()
+    finally:
+        waits.kill()
+        waits.wait(5)
+
+
+def test_a_segment_marked_by_its_user_is_not_found(made, segment):
+    made(f"/shmlab-{UID}-{DEAD}-board")
+    with sysv.shmat(segment(names.key("seg", DEAD))) as attached:
+        sysv.shmctl(attached.shmid, sysv.IPC_RMID)
+        assert mine(sweep.clean(UID), DEAD) == {f"object /shmlab-{UID}-{DEAD}-board": True}
+
+
+@pytest.mark.skipif(UID != 0, reason="needs another IPC namespace")
+def test_another_ipc_namespace_is_not_reached(made, segment):
+    made(f"/shmlab-{UID}-{DEAD}-board")
+    ours = segment(names.key("seg", DEAD))
+    text = USES.replace("n = int", "_ = str") + (
+        f"import os; from shmlab.processes import sweep; print(sweep.remove_session({DEAD!r}, 0))"
+    )
+    said = subprocess.run(
+        ["unshare", "--ipc", sys.executable, "-c", text, ""],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert "segment" not in said.stdout
+    assert "board" in said.stdout
+    assert ours in segments()
