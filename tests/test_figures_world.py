@@ -109,6 +109,26 @@ def test_an_object_without_a_name_has_none() -> None:
     assert NAME not in "".join(texts(lost)).replace("\n", "")
 
 
+SEGMENT = WorldObject(98304, 4096, 4096, "key 0x5ac70010", kind="segment")
+ATTACHED = WorldProcess("A", "#0072B2", "paused", mappings=(WorldMapping(4096, "rw-s", 0, 98304),))
+
+
+def test_a_world_of_system_v_speaks_of_keys_and_segments() -> None:
+    assert {"keys", "segments in memory", "segment 98304", "attached rw-s 4 KiB"} <= set(
+        texts(World((SEGMENT,), (ATTACHED,), system_v=True))
+    )
+    assert {"keys", "segments in memory", "none"} <= set(texts(World(system_v=True)))
+    assert {"names and keys", "objects in memory"} <= set(texts(World((OBJECT, SEGMENT))))
+    marked = World((replace(SEGMENT, name="", was="key 0x5ac70010"),), (ATTACHED,), system_v=True)
+    assert "no key any more" in texts(marked)
+    assert figures.describe_world(marked) == (
+        "Process A (paused) attaches 4 KiB (rw-s) of the segment that was 'key 0x5ac70010'. "
+        "The segment that was 'key 0x5ac70010': 4,096 bytes, 1 of 1 page allocated."
+    )
+    alone = World(processes=(replace(ATTACHED, mappings=()),), system_v=True)
+    assert figures.describe_world(alone) == "Process A (paused) attaches no segment."
+
+
 def test_a_killed_process_is_drawn_dead() -> None:
     died = replace(PROCESS, alive=False, died=True, words="killed by signal 7 (SIGBUS: Bus error)")
     assert "✗ process A" in texts(World(processes=(died,)))

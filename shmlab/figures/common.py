@@ -106,6 +106,13 @@ def _packed(image: "Image.Image") -> bytes:
     return stream.getvalue()
 
 
+def tint(colour: str) -> tuple[float, ...]:
+    """Return *colour* so light that black type on it is easy to read."""
+    from matplotlib.colors import to_rgb
+
+    return tuple(0.85 + 0.15 * part for part in to_rgb(colour))
+
+
 def dress(ax: "Axes", title: str, x: str, y: str) -> None:
     ax.set_title(title, fontsize=TYPE + 2, color=INK, loc="left")
     ax.set_xlabel(x, fontsize=TYPE, color=INK)

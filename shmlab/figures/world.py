@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from shmlab.figures.common import TYPE, size_text
+from shmlab.figures.common import TYPE, size_text, tint
 from shmlab.palette import CHANGED, INK, PAPER, QUIET, WRONG
 
 if TYPE_CHECKING:
@@ -91,13 +91,15 @@ class WorldProcess:
 
 @dataclass(frozen=True)
 class World:
-    """All of it. *absent* are names that lead nowhere and shall be seen to."""
+    """All of it. *absent* are names that lead nowhere and shall be seen to; *system_v* is whether it is about
+    keys and segments, also while there are none."""
 
     objects: tuple[WorldObject, ...] = ()
     processes: tuple[WorldProcess, ...] = ()
     absent: tuple[str, ...] = ()
     title: str = ""
     page: int = PAGE
+    system_v: bool = False
 
 
 def world_height(world: World) -> int:
@@ -130,10 +132,12 @@ def draw_world(ax: "Axes", world: World) -> None:
     if world.title:
         _text(ax, NAMES[0], HEADING / 2 + 4, world.title, size=TYPE + 2, weight="bold")
         top = HEADING
-    keys = any(each.kind == "segment" for each in world.objects)
+    keys = world.system_v or any(each.kind == "segment" for each in world.objects)
+    names = not world.system_v or any(each.kind != "segment" for each in world.objects)
+    of_names = "names and keys" if names and keys else "keys" if keys else "names in /dev/shm"
     for (left, _), words in (
-        (NAMES, "names and keys" if keys else "names in /dev/shm"),
-        (OBJECTS, "objects in memory"),
+        (NAMES, of_names),
+        (OBJECTS, "objects in memory" if names else "segments in memory"),
         (HOLDERS, "processes"),
     ):
         _text(ax, left, top + HEADING / 2, words, color=QUIET)
@@ -181,7 +185,8 @@ def _draw_objects(ax: "Axes", world: World, y: float) -> dict[int, tuple[float, 
 
 def _name_of(each: WorldObject) -> tuple[str, str]:
     name = "\n".join(_cut(each.name or each.was, 18))
-    return name, "no name any more" if each.was else "no name"
+    what = "key" if each.kind == "segment" else "name"
+    return name, f"no {what} any more" if each.was else f"no {what}"
 
 
 def _draw_object(ax: "Axes", each: WorldObject, y: float, height: float, page: int) -> None:
@@ -251,13 +256,15 @@ def _draw_process(
     _text(ax, HOLDERS[0] + 14, y + 40, "\n".join(_lines(process)), va="top",
           color=WRONG if process.died else INK)  # fmt: skip
     y += ROW + 24 * len(_lines(process)) + 6
+    attached = {each.inode for each in world.objects if each.kind == "segment"}
     rows: list[tuple[int | None, str, str]] = [
         (each.inode, f"fd {each.number}  {each.access}", each.mark) for each in process.descriptors
     ]
     for mapping in process.mappings:
         whole = mapping.offset == 0
         where = "" if whole else f" +{size_text(mapping.offset)}"
-        words = f"mapping {mapping.perms} {size_text(mapping.length)}{where}"
+        what = "attached" if mapping.inode in attached else "mapping"
+        words = f"{what} {mapping.perms} {size_text(mapping.length)}{where}"
         rows.append((mapping.inode, words, mapping.mark))
     for number, (inode, words, mark) in enumerate(rows):
         span = (HOLDERS[0] + 12, HOLDERS[1] - 12)
@@ -285,7 +292,7 @@ def _box(
     ax.add_patch(
         FancyBboxPatch(
             (span[0], y), span[1] - span[0], height, boxstyle="round,pad=0,rounding_size=8",
-            facecolor=_tint(CHANGED) if mark and not gone else PAPER,
+            facecolor=tint(CHANGED) if mark and not gone else PAPER,
             edgecolor=CHANGED if mark else edge, linewidth=3.6 if mark else thick,
             linestyle=(0, (4, 3)) if dashed or gone else "-",
         )
@@ -317,12 +324,6 @@ def _text(ax: "Axes", x: float, y: float, words: str, **style: Any) -> None:
     ax.text(x, y, words, parse_math=False, **options)
 
 
-def _tint(colour: str) -> tuple[float, ...]:
-    from matplotlib.colors import to_rgb
-
-    return tuple(0.85 + 0.15 * part for part in to_rgb(colour))
-
-
 def _cut(name: str, room: int) -> list[str]:
     """Break a name where a hyphen stands, else anywhere, so that no line is longer than *room*."""
     lines = [""]
@@ -348,16 +349,18 @@ def describe_world(world: World) -> str:
     """Return in some sentences what a drawing of *world* shows, without numbers that vary from run to run."""
     told = []
     names = {each.inode: repr(each.name) if each.name else _unnamed(each) for each in world.objects}
+    attached = {each.inode for each in world.objects if each.kind == "segment"}
     for process in world.processes:
         parts = [
-            f"maps {size_text(each.length)} ({each.perms}){_of(each.inode, names)}"
+            f"{'attaches' if each.inode in attached else 'maps'} "
+            f"{size_text(each.length)} ({each.perms}){_of(each.inode, names)}"
             for each in process.mappings if each.mark != "gone"
         ]  # fmt: skip
         parts += [
             f"has descriptor {each.number} open{_on(each.inode, names)}"
             for each in process.descriptors if each.mark != "gone"
         ]  # fmt: skip
-        holds = _and(parts) if parts else "holds no object"
+        holds = _and(parts) if parts else "attaches no segment" if world.system_v else "holds no object"
         told.append(f"Process {process.label} ({process.words}) {holds}.")
     for each in world.objects:
         if each.mark == "gone":
@@ -370,7 +373,7 @@ def describe_world(world: World) -> str:
 
 
 def _unnamed(each: WorldObject) -> str:
-    return f"the object that was {each.was!r}" if each.was else f"the {each.kind}"
+    return f"the {each.kind} that was {each.was!r}" if each.was else f"the {each.kind}"
 
 
 def _of(inode: int | None, names: dict[int, str]) -> str:

@@ -14,6 +14,9 @@ from shmlab.palette import PROCESS_COLOURS
 from shmlab.processes.kernel_view import SHM, Change, Held
 from shmlab.processes.walk import Moment, Walk
 
+SYSV = "/SYSV"
+"""How the line of an attachment in /proc/PID/maps begins: the key follows."""
+
 MOST_PAGES = 25
 """Pages of an object that a drawing is told of: one more than it draws."""
 
@@ -31,6 +34,7 @@ def scene(walk: Walk, moment: Moment) -> World:
         absent=tuple(name for name in walk.names if "/" + name.lstrip("/") not in named),
         title=title,
         page=page,
+        system_v=walk.system_v,
     )
 
 
@@ -74,13 +78,21 @@ def _objects(moment: Moment, page: int) -> tuple[WorldObject, ...]:
     for segment, mark in _marked(view.segments, changed.segments):
         key = f"key {segment.key & 0xFFFFFFFF:#010x}" if segment.key else "IPC_PRIVATE"
         taken = segment.resident + segment.swapped
+        name, was = ("", _old_key(moment, segment.id)) if segment.dest else (key, "")
         found.append(
             WorldObject(
-                segment.id, segment.size, taken, key, kind="segment",
+                segment.id, segment.size, taken, name, was, "segment",
                 mark=mark, name_mark=mark if mark in ("new", "gone") else "",
             )
         )  # fmt: skip
     return tuple(found)
+
+
+def _old_key(moment: Moment, id_: int) -> str:
+    """Return the key of a segment that is marked for destruction: its attachments still bear it (F54)."""
+    lines = [*moment.view.mappings, *(each.row for each in moment.changed.mappings)]
+    keys = [line.path.removeprefix(SYSV) for line in lines if line.inode == id_]
+    return f"key 0x{keys[0]}" if keys and int(keys[0], 16) else "IPC_PRIVATE"
 
 
 def _pages(extents: observe.Extents | None, size: int, page: int) -> tuple[bool, ...]:
@@ -133,7 +145,7 @@ def _mappings(lines: Iterable[tuple[observe.MapLine, str]]) -> tuple[WorldMappin
             line.length,
             line.perms,
             line.offset,
-            line.inode if line.path.startswith((SHM, "/SYSV")) else None,
+            line.inode if line.path.startswith((SHM, SYSV)) else None,
             mark,
         )
         for line, mark in lines

@@ -192,7 +192,7 @@ def shown(walk: Walk, moment: Moment) -> dict[str, Any]:
         "nothing": not moment.result,
         "calls": _calls(walk, moment),
         "none": _no_calls(moment),
-        "tables": _tables(moment, walk.process.pid) if begun else [],
+        "tables": _tables(moment, walk) if begun else [],
         "output": _shown(walk.process)["output"],
         "can": {
             "next": not unavailable and not moment.over,
@@ -313,8 +313,8 @@ LEAST = {"name": 20, "addresses": 26}
 STANDARD = ("0 to 2", "", "standard input, output and error")
 
 
-def _tables(moment: Moment, pid: int | None) -> list[dict[str, Any]]:
-    view, changed = moment.view, moment.changed
+def _tables(moment: Moment, walk: Walk) -> list[dict[str, Any]]:
+    view, changed, pid = moment.view, moment.changed, walk.process.pid
     of_objects = _rows(OBJECTS, view.objects, changed.objects) + _rows(UNNAMED, view.unnamed, changed.unnamed)
     standard = [each for each in view.descriptors if each.number < 3]
     quiet = len(standard) == 3 and not any(
@@ -324,19 +324,17 @@ def _tables(moment: Moment, pid: int | None) -> list[dict[str, Any]]:
     # The three that every process begins with say nothing when they go with it.
     turned = [each for each in changed.descriptors if each.what != "gone" or each.row.number >= 3]
     first = [_row("", [[(text, False)] for text in STANDARD])] if quiet else []
+    segments = _table("/proc/sysvipc/shm", SEGMENTS, _rows(SEGMENTS, view.segments, changed.segments))
+    objects = _table("/dev/shm", OBJECTS, of_objects)
     found = [
-        _table("/dev/shm", OBJECTS, of_objects),
+        segments if walk.system_v else objects,
         _table(
             f"/proc/{pid}/maps: shared, or new", MAPPINGS, _rows(MAPPINGS, view.mappings, changed.mappings)
         ),
         _table(f"/proc/{pid}/fd", DESCRIPTORS, first + _rows(DESCRIPTORS, opened, turned)),
     ]
-    for caption, columns, rows, differ in (
-        ("/proc/sysvipc/shm", SEGMENTS, view.segments, changed.segments),
-        ("child processes", CHILDREN, view.children, changed.children),
-    ):
-        if told := _rows(columns, rows, differ):
-            found.append(_table(caption, columns, told))
+    children = _table("child processes", CHILDREN, _rows(CHILDREN, view.children, changed.children))
+    found += [each for each in (objects if walk.system_v else segments, children) if each["rows"]]
     return found
 
 

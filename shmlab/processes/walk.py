@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from shmlab import observe, posix
+from shmlab import observe, posix, sysv
 from shmlab.observe.whose import hidden
 from shmlab.posix.prototypes import PROTOTYPES, prototype
 from shmlab.processes.kernel_view import Changes, KernelView, Known, Span, changes, entries, look, spans
@@ -35,6 +35,8 @@ FAULT_NAMES = {signal.Signals(number).name for number in FAULTS}
 STEP = re.compile(r"\byield\b|\bstep\(")
 BEGINS = re.compile(r"\s*(def |int main\b|\{)")
 SHOWN = re.compile(r"\s*show\(")
+
+SYSTEM_V, POSIX = re.compile(r"\bshm(get|at)\("), re.compile(r"\bshm_open\(")
 
 
 NO_CALLS: observe.Table[observe.Call] = observe.Calls((), observe.Call.COLUMNS)
@@ -91,9 +93,9 @@ class Walk:
 
     *program* and *arguments* are those of :class:`Process`. *names* are the objects and semaphores to look
     at besides those that the process holds (by default every argument that begins with a slash). What has
-    come to bear them since the process started is removed when the walk goes back or is reset, and then
-    *on_reset* is called: the place to write the memory's first contents again. With *trace* False no strace
-    is started.
+    come to bear them since the process started is removed when the walk goes back or is reset, and so are the
+    System V segments that the process made; then *on_reset* is called: the place to write the memory's first
+    contents again. With *trace* False no strace is started.
 
     Nothing is started by making a walk. Use it in a ``with``, or :meth:`close` it. Raises what Process
     raises.
@@ -114,6 +116,7 @@ class Walk:
         self._on_reset, self._trace = on_reset, trace
         self._lock = threading.RLock()
         self._found: set[tuple[str, str]] | None = None
+        self._segments: frozenset[int] = frozenset()
         self._closed = False
         self._new()
 
@@ -141,6 +144,12 @@ class Walk:
         return self._moments[-1]
 
     @property
+    def system_v(self) -> bool:
+        """Whether its program is about keys and segments: it makes System V's calls, and opens no object."""
+        source = self.process.program.source
+        return bool(SYSTEM_V.search(source)) and not POSIX.search(source)
+
+    @property
     def history(self) -> tuple[Moment, ...]:
         """The moments of the steps taken, the first step first."""
         return self._moments[1:]
@@ -155,6 +164,7 @@ class Walk:
                 raise ValueError("the walk has been closed: make a new one")
             if self.process.pid is None:
                 self._found = {(entry.kind, entry.name) for entry in entries(self.names)}
+                self._segments = frozenset(row.id for row in observe.segments())
                 self.process.start()
                 self._attach()
                 self._before = state = self.process.state
@@ -231,9 +241,10 @@ class Walk:
         self.process.stop()  # first, for another thread may be waiting in a step
         with self._lock:
             self._detach()
+            pid = self.process.pid
             self.process.reset()
             self._new()
-            self._remove()
+            self._remove(pid)
             if self._on_reset is not None:
                 self._on_reset()
 
@@ -277,8 +288,14 @@ class Walk:
         known = Known(self._mapped, tuple(self._interpreters))
         return look(self.process.pid, self.names, known, alive=state.kind != "ended")
 
-    def _remove(self) -> None:
-        """Remove what has come to bear the walk's names since the process started: a replay finds none."""
+    def _remove(self, pid: int | None) -> None:
+        """Remove what has come to bear the walk's names since the process started, and the segments that
+        process *pid* made: a replay finds none."""
+        for segment in observe.segments() if pid is not None else ():
+            # By its creator, and by what there was before: a pid may be used again.
+            if segment.cpid == pid and segment.id not in self._segments:
+                with suppress(OSError):
+                    sysv.shmctl(segment.id, sysv.IPC_RMID)
         for entry in entries(self.names) if self._found is not None else ():
             if (entry.kind, entry.name) not in (self._found or ()):
                 with suppress(FileNotFoundError):

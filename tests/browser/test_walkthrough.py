@@ -24,6 +24,15 @@ w = Walkthrough(Walk(seven_calls, name, "hello"))
 w
 """
 IN_C = WALK.replace("Walk(seven_calls", "Walk(in_c(seven_calls)")
+FOUR_CALLS = """
+from shmlab import own_key
+from shmlab.panels import Walkthrough
+from shmlab.processes import Walk
+from shmlab.programs.four_calls import four_calls
+key = own_key("mykey")
+w = Walkthrough(Walk(four_calls, key, "hello"))
+w
+"""
 NO_STRACE = WALK.replace("import os\n", "import os\nos.environ['PATH'] = ''\n", 1)
 NO_COMPILER = IN_C.replace("import os\n", "import os\nos.environ['PATH'] = os.environ['CC'] = ''\n", 1)
 BUS_ERROR = """
@@ -259,4 +268,35 @@ def test_a_narrow_page_and_the_dark_theme(notebook: Open) -> None:
     assert wide
     book.theme("JupyterLab Dark")
     shoot(page, "dark")
+    assert not book.console
+
+
+def test_the_four_calls_of_system_v_are_walked(notebook: Open) -> None:
+    book = opened(notebook, FOUR_CALLS)
+    page = book.page
+    shoot(page, "four-before")
+    press(page, "Next")
+    expect_step(page, 1)
+    assert words(page, ".prototype") == "int shmget(key_t key, size_t size, int shmflg);"
+    key = book.ask("print(f'0x{key & 0xFFFFFFFF:08x}')").strip()
+    assert page.locator(".shmlab-walk caption").first.inner_text() == "/proc/sysvipc/shm"
+    assert page.locator(".shmlab-walk tr.new td").all_inner_texts()[1] == key
+    press(page, "Next")
+    expect_step(page, 2)
+    shoot(page, "four-shmat")
+    assert "attaches 12 KiB (rw-s)" in page.locator(".shmlab-walk .drawing").get_attribute("alt")
+    press(page, "Next")
+    expect_step(page, 3)
+    press(page, "Back")  # with IPC_EXCL: the segment of the first time is gone
+    expect_step(page, 2)
+    press(page, "Run")
+    expect_step(page, 7)
+    assert words(page, ".state") == "exited with status 0"
+    shoot(page, "four-end")
+    press(page, "Back")
+    expect_step(page, 6)
+    assert [each.partition(" ")[0] for each in marked(page)] == ["–"]  # noqa: RUF001
+    shoot(page, "four-removed")
+    press(page, "Reset")
+    expect_step(page, 0)
     assert not book.console

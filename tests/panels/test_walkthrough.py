@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from shmlab import in_c, observe, own_name, posix
+from shmlab import in_c, observe, own_key, own_name, posix, sysv
 from shmlab.panels import Walkthrough
+from shmlab.panels.scene import scene
 from shmlab.processes import Walk
 from shmlab.programs.seven_calls import seven_calls
 
@@ -117,6 +118,39 @@ def test_an_object_that_lost_its_name_is_shown_with_what_it_was(walkthroughs, un
         f"+ (was {name}) 8,192 B 0 B",
     ]
     assert tables(page.last)["fd"][1] == f"~ 3 O_RDWR /dev/shm{name} (deleted)"
+
+
+def marked_then_left(key):
+    m = sysv.shmat(sysv.shmget(key, 8192, sysv.IPC_CREAT | sysv.IPC_EXCL | 0o600))
+    yield "shmat"
+    sysv.shmctl(m.shmid, sysv.IPC_RMID)
+    yield "shmctl IPC_RMID"
+    sysv.shmdt(m)
+    yield "shmdt"
+
+
+def test_a_segment_that_is_marked_is_shown_without_its_key(walkthroughs, until) -> None:
+    key = own_key("mykey")
+    text = f"0x{key & 0xFFFFFFFF:08x}"
+    page = walkthroughs(marked_then_left, key).opens()
+    for step in (1, 2, 3):
+        page.view.next()
+        until(lambda step=step: page.frames and page.last["step"] == step)
+        (row,) = page.last["tables"][0]["rows"]
+        mark, (shown_key, _, _, mode, nattch, status) = row["mark"], [cell[0][0] for cell in row["cells"]]
+        world = scene(page.view.walk, page.view.walk.moment)
+        (segment,) = world.objects
+        assert (page.last["tables"][0]["caption"], world.system_v) == ("/proc/sysvipc/shm", True)
+        if step == 1:
+            assert (mark, shown_key, mode, nattch, status) == ("+", text, "0600", "1", "")
+            assert (segment.name, segment.was) == (f"key {text}", "")
+        else:
+            # What is gone is shown as it was.
+            assert (mark, shown_key, nattch, status) == (MARKS[step], "0x00000000", "1", "dest")
+            assert (segment.name, segment.was) == ("", f"key {text}")
+
+
+MARKS = {2: "~", 3: "–"}  # noqa: RUF001
 
 
 def test_a_walk_that_does_not_move_sends_nothing(walkthroughs, until) -> None:
