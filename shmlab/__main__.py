@@ -16,9 +16,25 @@ from shmlab import __version__
 COMMANDS = {
     "lab": ("open JupyterLab on a lesson", "shmlab lab 01"),
     "doctor": ("say what this machine has and lacks, for which lesson", "shmlab doctor"),
-    "ls": ("list objects, semaphores, segments and sets: whose, how big, who maps them", "shmlab ls --all"),
+    "ls": ("list objects, semaphores, segments and sets: whose, how big, who uses them", "shmlab ls --all"),
     "clean": ("remove what dead sessions of the lab left", "shmlab clean --dry-run"),
 }
+
+
+COLUMNS = """\
+columns:
+  allocated  memory that it takes now; size is how long it is
+  value      of a semaphore, or the semaphores of a set
+  changed    how long ago it was created or last changed: an object by ftruncate,
+             write, or a first store into a page (not by those after it), a segment
+             by IPC_SET, a set by IPC_SET, SETVAL or SETALL
+  state      in use, or unused: no process has it; unknown: some processes can't
+             be looked at. dest: goes with the last detach. locked: never swapped.
+             unlinked: has lost its name. waiting: processes blocked on it
+  session    of the lab, that it belongs to: alive, or orphan
+  used by    processes that map it, attach it, or have it open; x2: twice
+
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +90,24 @@ def _parser() -> argparse.ArgumentParser:
 
     for name in ("doctor", "ls", "clean"):
         made[name].add_argument("--json", action="store_true", help="for programs to read")
-    made["ls"].add_argument("--all", action="store_true", help="other users' as well")
+    ls = made["ls"]
+    ls.add_argument("-a", "--all", action="store_true", help="other users' as well")
+    ls.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="memory without a name as well: anonymous, memory files, and unlinked objects still in use",
+    )
+    ls.add_argument(
+        "--watch",
+        nargs="?",
+        type=_interval,
+        const=1.0,
+        metavar="SECONDS",
+        help="look again every second, or so many, and mark what is new, changed or gone; with a pipe, "
+        "print at each change; with --json, one document a line",
+    )
+    ls.formatter_class = argparse.RawDescriptionHelpFormatter
+    ls.epilog = COLUMNS + (ls.epilog or "")
     made["clean"].add_argument("--dry-run", action="store_true", help="only say what would be removed")
     made["clean"].add_argument(
         "--everything",
@@ -82,6 +115,16 @@ def _parser() -> argparse.ArgumentParser:
         help="also what living sessions of yours have, processes included",
     )
     return parser
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no interval: 0.1 to 86400 seconds")
+    return seconds
 
 
 def _port(text: str) -> int:

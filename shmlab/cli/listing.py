@@ -1,174 +1,100 @@
-"""What ``shmlab ls`` lists: every POSIX object and semaphore, System V segment and set, as rows.
+"""What ``shmlab ls`` lists: everything that this machine shares, by either API, as rows.
 
-Everything in a row is from :mod:`shmlab.observe`; whether a session of the lab lives, from
+Everything in a row is from :mod:`shmlab.observe`; whether a session of the lab lives, and what it has, from
 :mod:`shmlab.processes.sweep`. :func:`gather` looks once; how it's printed is :mod:`shmlab.cli.ls`'s to say.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from shmlab import names, observe
-from shmlab.cli.terminal import count
+from shmlab.cli.entry import Entry
 from shmlab.observe import table as units
 from shmlab.observe.objects import user_name
 
-Shared = observe.ObjectEntry | observe.Segment
-"""What a process can map: semaphore sets are called, never mapped."""
-
 ALIVE, ORPHAN, UNKNOWN = "alive", "orphan", "unknown"
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One row: a POSIX object or semaphore, or a System V segment or set. Sizes are bytes."""
-
-    kind: str
-    """``"object"``, ``"semaphore"``, ``"segment"`` or ``"set"``."""
-    name: str
-    """A POSIX name, or a key and an id as ipcs writes them."""
-    key: int | None
-    id: int | None
-    size: int | None
-    allocated: int | None
-    semaphores: int | None
-    mode: int
-    uid: int
-    owner: str
-    status: str = ""
-    """A segment's ``dest`` or ``locked``."""
-    token: str = ""
-    """The session of the lab that it belongs to."""
-    session: str = ""
-    """Whether that session is alive."""
-    mappers: tuple[observe.Mapper, ...] = ()
-    creator: int | None = None
-
-    def cells(self) -> dict[str, str]:
-        """Return the text of every column."""
-        return {
-            "kind": self.kind,
-            "name": units.text(self.name) + (f" {self.status}" if self.status else ""),
-            "size": count(self.semaphores, "sem") if self.semaphores is not None else units.size(self.size),
-            "allocated": units.size(self.allocated),
-            "mode": f"{self.mode & 0o7777:04o}",
-            "owner": self.owner,
-            "session": self.session,
-            "mapped by": ", ".join(who(each) for each in self.mappers),
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "name": self.name if self.id is None else None,
-            "key": None if self.key is None else units.key(self.key),
-            "id": self.id,
-            "size": self.size,
-            "allocated": self.allocated,
-            "semaphores": self.semaphores,
-            "mode": f"{self.mode & 0o7777:04o}",
-            "status": self.status,
-            "uid": self.uid,
-            "owner": self.owner,
-            "session": {"token": self.token, "state": self.session} if self.token else None,
-            "mapped_by": [
-                {
-                    "pid": each.pid,
-                    "command": each.command,
-                    "user": each.user,
-                    "mapped": each.mapped,
-                    "perms": list(each.perms),
-                    "open_fds": each.open_fds,
-                }
-                for each in self.mappers
-            ],
-        }
+MANY = 256
+"""Semaphores of a set from which on their values aren't asked for: each takes three calls."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What was seen: rows, how many of other users' were left out, how many processes can't be looked at."""
+    """What was seen: rows, how many of other users' were left out, how many processes can't be looked at.
+
+    *unlinked* are the sizes, in bytes, of unlinked objects that aren't in the rows because nobody asked.
+    """
 
     entries: tuple[Entry, ...]
     hidden: int
     unseen: int
+    unlinked: tuple[int, ...] = ()
 
 
-def gather(everybody: bool = True) -> Listing:
-    """Look at the machine; without *everybody*, keep what this user owns, created, or maps."""
-    things: list[Shared] = [*observe.objects(), *observe.segments()]
-    mappers = observe.mappers_of(things) if things else {}
-    states = _session_states(things)
-    entries = [_entry(each, tuple(mappers[each]), states) for each in things]
-    entries += [_set(each) for each in observe.semaphore_sets()]
+def gather(everybody: bool = True, anonymous: bool = False) -> Listing:
+    """Look at the machine; without *everybody*, keep what this user owns, created, or maps.
+
+    *anonymous* adds memory without a name: anonymous, memory files, and what was unlinked while in use.
+    """
+    seen = observe.survey()
+    sessions = _sessions(seen)
+    unseen = seen.unseen > 0
+    entries = [_object(each, seen.mappers[each], sessions, unseen) for each in seen.objects]
+    entries += [_segment(row, seen.mappers[row], sessions, unseen) for row in seen.segments]
+    entries += [_set(row, sessions) for row in seen.sets]
+    nameless = [_unnamed(each) for each in seen.unnamed]
     mine, me = os.getuid(), user_name(os.geteuid())
-    kept = [
-        each
-        for each in entries
-        if everybody or mine in (each.uid, each.creator) or any(who.user == me for who in each.mappers)
-    ]
-    unseen = max((each.unseen for each in mappers.values()), default=0)
-    return Listing(tuple(kept), len(entries) - len(kept), unseen)
+
+    def kept(each: Entry) -> bool:
+        return everybody or mine in (each.uid, each.creator) or any(who.user == me for who in each.mappers)
+
+    if anonymous:
+        entries += nameless
+        nameless = []
+    rows = tuple(each for each in entries if kept(each))
+    unlinked = tuple(each.size or 0 for each in nameless if each.kind == "object" and kept(each))
+    return Listing(rows, len(entries) - len(rows), seen.unseen, unlinked)
 
 
-def _entry(
-    thing: Shared,
-    mappers: tuple[observe.Mapper, ...],
-    states: dict[tuple[int, str], str],
-) -> Entry:
-    if isinstance(thing, observe.Segment):
-        return Entry(
-            kind="segment",
-            name=_key_and_id(thing),
-            key=thing.key,
-            id=thing.id,
-            size=thing.size,
-            allocated=thing.resident + thing.swapped,
-            semaphores=None,
-            mode=thing.mode & 0o777,
-            uid=thing.uid,
-            owner=thing.owner,
-            status=thing.status,
-            mappers=mappers,
-            creator=thing.cuid,
-        )
-    owned = _ours(thing)
-    return Entry(
-        kind=thing.kind,
-        name=thing.name,
-        key=None,
-        id=None,
-        size=thing.size,
-        allocated=thing.allocated,
-        semaphores=None,
-        mode=thing.mode,
-        uid=thing.uid,
-        owner=thing.owner,
-        token=owned.session if owned else "",
-        session=states.get((owned.uid, owned.session), UNKNOWN) if owned else "",
-        mappers=mappers,
-    )
+@dataclass
+class _Sessions:
+    """Which session of the lab a thing belongs to, and whether it lives: its user and root can tell."""
+
+    known: set[tuple[int, str]] = field(default_factory=set)
+    """Uid and token of every session that has an object."""
+    states: dict[tuple[int, str], str] = field(default_factory=dict)
+    segments: dict[int, str] = field(default_factory=dict)
+    """Tokens by the segment's id, for those that are known by their creator alone."""
+
+    def of_object(self, thing: observe.ObjectEntry) -> dict[str, Any]:
+        owned = _ours(thing)
+        return self._words(owned.uid, owned.session) if owned else {}
+
+    def of_system_v(self, thing: observe.Segment | observe.SemaphoreSet) -> dict[str, Any]:
+        token = names.parse_key(thing.key) or ""
+        if isinstance(thing, observe.Segment):
+            token = self.segments.get(thing.id, token)
+        return self._words(thing.cuid, token) if (thing.cuid, token) in self.known else {}
+
+    def _words(self, uid: int, token: str) -> dict[str, Any]:
+        return {"token": token, "session": self.states.get((uid, token), UNKNOWN)}
 
 
-def _set(each: observe.SemaphoreSet) -> Entry:
-    return Entry(
-        kind="set",
-        name=_key_and_id(each),
-        key=each.key,
-        id=each.id,
-        size=None,
-        allocated=None,
-        semaphores=each.nsems,
-        mode=each.mode & 0o777,
-        uid=each.uid,
-        owner=each.owner,
-        creator=each.cuid,
-    )
+def _sessions(seen: observe.Survey) -> _Sessions:
+    owners = {_ours(each) for each in seen.objects}
+    found = _Sessions({(owned.uid, owned.session) for owned in owners if owned is not None})
+    uids = {uid for uid, _ in found.known if os.getuid() in (0, uid)}
+    if uids:
+        # Here and not above: most listings of a machine without the lab's objects need no posix_ipc.
+        from shmlab.processes import sweep
 
-
-def _key_and_id(each: observe.Segment | observe.SemaphoreSet) -> str:
-    return f"{units.key(each.key)} id {each.id}"
+        for uid in uids:
+            for each in sweep.sessions(uid):
+                found.states[uid, each.token] = ALIVE if each.alive else ORPHAN
+                found.segments |= {row.id: each.token for row in each.segments}
+    return found
 
 
 def _ours(thing: observe.ObjectEntry) -> names.Owned | None:
@@ -177,19 +103,90 @@ def _ours(thing: observe.ObjectEntry) -> names.Owned | None:
     return owned if owned is not None and owned.uid == thing.uid else None
 
 
-def _session_states(things: Sequence[Shared]) -> dict[tuple[int, str], str]:
-    """Return whether each session with an object is alive. Only its user and root can tell."""
-    found = {_ours(each) for each in things if isinstance(each, observe.ObjectEntry)}
-    uids = {owned.uid for owned in found if owned is not None and os.getuid() in (0, owned.uid)}
-    if not uids:
-        return {}
-    # Here and not above: most listings of a machine without the lab's objects need no posix_ipc.
-    from shmlab.processes import sweep
+def _object(
+    thing: observe.ObjectEntry, mappers: tuple[observe.Mapper, ...], sessions: _Sessions, unseen: bool
+) -> Entry:
+    state, blocked = None, None
+    if thing.kind == "semaphore":
+        with suppress(OSError):
+            state = observe.named_semaphore(thing.name)
+            blocked = observe.blocked_on(thing.name, mappers)
+    return Entry(
+        kind=thing.kind,
+        name=thing.name,
+        inode=thing.inode,
+        size=thing.size,
+        allocated=thing.allocated,
+        values=(state.value,) if state else None,
+        waiting=blocked if state else None,
+        mode=thing.mode,
+        uid=thing.uid,
+        owner=thing.owner,
+        changed=thing.modified,
+        mappers=mappers,
+        unseen=unseen,
+        **sessions.of_object(thing),
+    )
 
-    return {
-        (uid, each.token): ALIVE if each.alive else ORPHAN for uid in uids for each in sweep.sessions(uid)
-    }
+
+def _segment(
+    thing: observe.Segment, mappers: tuple[observe.Mapper, ...], sessions: _Sessions, unseen: bool
+) -> Entry:
+    return Entry(
+        kind="segment",
+        name=_key_and_id(thing),
+        key=thing.key,
+        id=thing.id,
+        size=thing.size,
+        allocated=thing.resident + thing.swapped,
+        mode=thing.mode & 0o777,
+        uid=thing.uid,
+        owner=thing.owner,
+        changed=thing.ctime,
+        status=thing.status,
+        attached=thing.attached,
+        mappers=mappers,
+        creator=thing.cuid,
+        unseen=unseen,
+        **sessions.of_system_v(thing),
+    )
 
 
-def who(mapper: observe.Mapper) -> str:
-    return f"{mapper.pid} {units.text(mapper.command.split(' ')[0])}"
+def _set(thing: observe.SemaphoreSet, sessions: _Sessions) -> Entry:
+    state: tuple[observe.SemaphoreState, ...] | None = None
+    if thing.nsems <= MANY:
+        with suppress(OSError):
+            state = observe.semaphores(thing.id)
+    return Entry(
+        kind="set",
+        name=_key_and_id(thing),
+        key=thing.key,
+        id=thing.id,
+        semaphores=thing.nsems,
+        values=None if state is None else tuple(each.semval for each in state),
+        waiting=None if state is None else sum(each.semncnt + each.semzcnt for each in state),
+        mode=thing.mode & 0o777,
+        uid=thing.uid,
+        owner=thing.owner,
+        changed=thing.ctime,
+        creator=thing.cuid,
+        **sessions.of_system_v(thing),
+    )
+
+
+def _unnamed(thing: observe.Unnamed) -> Entry:
+    return Entry(
+        kind=thing.kind,
+        name=thing.name,
+        inode=thing.inode,
+        size=thing.size,
+        allocated=thing.allocated,
+        uid=thing.uid,
+        owner="" if thing.uid is None else user_name(thing.uid),
+        status="unlinked" if thing.kind in ("object", "semaphore") else "",
+        mappers=thing.mappers,
+    )
+
+
+def _key_and_id(each: observe.Segment | observe.SemaphoreSet) -> str:
+    return f"{units.key(each.key)} id {each.id}"

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 HAVE, LACK, CUT = "\N{CHECK MARK}", "\N{EN DASH}", "\N{HORIZONTAL ELLIPSIS}"
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def width(otherwise: int) -> int:
@@ -27,7 +28,7 @@ def writable(text: str) -> str:
     """Return *text* with what this terminal's encoding can't write replaced."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     # One letter for one letter, so that columns stay where they are.
-    for mark, plain in ((HAVE, "+"), (LACK, "-"), (CUT, "~")):
+    for mark, plain in ((HAVE, "+"), (LACK, "-"), (CUT, "~"), (TIMES, "x")):
         try:
             mark.encode(encoding)
         except UnicodeEncodeError:
@@ -40,9 +41,9 @@ def say(text: str = "") -> None:
     print(writable(text))
 
 
-def say_json(value: Any) -> None:
+def say_json(value: Any, in_a_line: bool = False) -> None:
     """Print a value as JSON, plain ASCII, so that no terminal's encoding can spoil it."""
-    print(json.dumps(value, indent=2))
+    print(json.dumps(value, indent=None if in_a_line else 2))
 
 
 def count(number: int, word: str) -> str:

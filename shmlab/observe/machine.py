@@ -8,14 +8,12 @@ import os
 import sys
 from dataclasses import dataclass
 
+from shmlab.observe.namespaces import INITIAL_IPC_NAMESPACE
 from shmlab.observe.objects import SHM, user_name
 from shmlab.observe.table import Value, size, text
 
 CAP_SETGID, CAP_SETUID, CAP_SYS_PTRACE = 6, 7, 19
 """Bits of a process's capabilities (capabilities(7), linux/capability.h)."""
-
-INITIAL_IPC_NAMESPACE = 0xEFFFFFFF
-"""The inode of the namespace that the machine booted with (PROC_IPC_INIT_INO, linux/proc_ns.h)."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 COMPILERS = ("cc", "gcc", "clang")

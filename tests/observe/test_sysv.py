@@ -1,6 +1,9 @@
 """System V tables, against ipcs(1)."""
 
 import contextlib
+import grp
+import json
+import pwd
 import re
 import subprocess
 import time
@@ -8,12 +11,22 @@ import time
 import pytest
 import sysv_ipc
 
-from shmlab import observe
+from shmlab import observe, sysv
 
 
 def ipcs(*options):
     command = ["ipcs", *options]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+
+
+def lsipc(*options):
+    columns = "KEY,ID,SIZE,NATTCH,CPID,LPID,UID,CUID,GID,CGID,PERMS"
+    command = ["lsipc", "--json", "--bytes", "--numeric-perms", "--output", columns, *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+
+
+def line_of_id(number, text):
+    return next(line for line in text.splitlines() if line.split()[:1] == [str(number)])
 
 
 def ipcs_details(option, number):
@@ -118,3 +131,40 @@ def test_a_semaphore_set_is_what_ipcs_says():
 
 def test_an_ordinary_user_sees_the_same_table(as_nobody, segment):
     assert as_nobody(lambda: ours(observe.segments(), segment.id).size) == 5000
+
+
+def test_every_column_is_what_the_tools_print(segment):
+    segment.detach()
+    segment.attach()
+    row = ours(observe.segments(), segment.id)
+    user, group = pwd.getpwuid(row.cuid).pw_name, grp.getgrgid(row.cgid).gr_name
+    assert line_of_id(segment.id, ipcs("-m", "-p")).split() == [
+        str(segment.id), row.owner, str(row.cpid), str(row.lpid),
+    ]  # fmt: skip
+    perms = line_of_id(segment.id, ipcs("-m", "-c")).split()
+    assert perms == [str(segment.id), "640", user, group, row.owner, grp.getgrgid(row.gid).gr_name]
+    times = line_of_id(segment.id, ipcs("-m", "-t"))
+    assert re.findall(r"\w{3} [ \d]\d \d\d:\d\d:\d\d", times) == [
+        f"{each:%b} {each.day:2d} {each:%H:%M:%S}" for each in (row.atime, row.dtime, row.ctime)
+    ]
+    (rows,) = json.loads(lsipc("--shmems")).values()
+    (said,) = [each for each in rows if each["id"] == str(segment.id)]
+    assert (said["perms"], int(said["key"], 16)) == ("0640", row.key & 0xFFFFFFFF)
+    found = {key: said[key] for key in ("size", "nattch", "cpid", "lpid", "uid", "cuid", "gid", "cgid")}
+    assert found == {
+        "size": str(row.size), "nattch": str(row.attached), "cpid": str(row.cpid), "lpid": str(row.lpid),
+        "uid": str(row.uid), "cuid": str(row.cuid), "gid": str(row.gid), "cgid": str(row.cgid),
+    }  # fmt: skip
+
+
+def test_a_locked_segment_is_locked_for_ipcs_too(segment):
+    try:
+        sysv.shmctl(segment.id, sysv.SHM_LOCK)
+    except PermissionError:
+        pytest.skip("this user may not lock memory")
+    row = ours(observe.segments(), segment.id)
+    assert (row.locked, row.dest, row.status, row.mode) == (True, False, "locked", 0o2640)
+    assert line_of(segment.id, ipcs("-m")).endswith("locked")
+    segment.remove()
+    row = ours(observe.segments(), segment.id)
+    assert (row.status, line_of(segment.id, ipcs("-m")).split()[-2:]) == ("dest locked", ["dest", "locked"])

@@ -7,12 +7,12 @@ import pytest
 
 from shmlab import observe
 from shmlab.observe import table
-from shmlab.observe.maps import Mapper
+from shmlab.observe.mappers import Mapper
 
 
 def mapper(**changes):
-    fields = {"pid": 7, "command": "python", "user": "ana", "perms": ("rw-s",), "mapped": 4096, "open_fds": 0}
-    return Mapper(**{**fields, **changes})
+    fields = {"pid": 7, "command": "python", "user": "ana", "perms": ("rw-s",)}
+    return Mapper(**{**fields, "mappings": 1, "mapped": 4096, "open_fds": 0, **changes})
 
 
 @pytest.mark.parametrize(
@@ -51,18 +51,18 @@ def test_a_table_is_a_tuple_with_aligned_columns():
     rows = observe.Table([mapper(), mapper(pid=12345, mapped=16384, open_fds=2)], Mapper.COLUMNS)
     assert isinstance(rows, tuple)
     assert [row.pid for row in rows] == [7, 12345]
-    assert rows.columns == ("pid", "command", "user", "perms", "mapped", "open_fds")
+    assert rows.columns == ("pid", "command", "user", "perms", "mappings", "mapped", "open_fds")
     assert repr(rows).splitlines() == [
-        "  pid  command  user  perms  mapped  open fds",
-        "    7  python   ana   rw-s    4 KiB         0",
-        "12345  python   ana   rw-s   16 KiB         2",
+        "  pid  command  user  perms  mappings  mapped  open fds",
+        "    7  python   ana   rw-s          1   4 KiB         0",
+        "12345  python   ana   rw-s          1  16 KiB         2",
     ]
 
 
 def test_an_empty_table_says_so_and_how_many_were_not_seen():
     rows = observe.Table((), Mapper.COLUMNS, unseen=3)
     lines = repr(rows).splitlines()
-    assert lines[0].split() == ["pid", "command", "user", "perms", "mapped", "open", "fds"]
+    assert lines[0].split() == ["pid", "command", "user", "perms", "mappings", "mapped", "open", "fds"]
     assert lines[1:] == ["(none)", "3 processes could not be looked at: not permitted"]
     assert "3 processes could not be looked at" in rows._repr_html_()
 
@@ -93,5 +93,5 @@ def test_values_are_frozen_and_have_a_plain_repr():
     with pytest.raises(AttributeError):
         mapper().pid = 3
     assert repr(mapper()) == (
-        "Mapper(pid=7, command='python', user='ana', perms=('rw-s',), mapped=4096, open_fds=0)"
+        "Mapper(pid=7, command='python', user='ana', perms=('rw-s',), mappings=1, mapped=4096, open_fds=0)"
     )
