@@ -15,7 +15,18 @@ from typing import Any
 from benchmarks.rows import Row, header, machine, table
 from shmlab import cleanup, names
 
-BENCHMARKS = ("cycle", "step", "sampling", "watched", "launch", "views")
+BENCHMARKS = (
+    "cycle",
+    "sysv",
+    "step",
+    "schedule",
+    "sampling",
+    "watched",
+    "launch",
+    "ring",
+    "inspect",
+    "views",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 PACKAGES = (
     *("shmlab", "posix_ipc", "numpy", "matplotlib", "pillow", "ipykernel", "jupyterlab", "ipywidgets"),
-    *("anywidget", "playwright", "psutil"),
+    *("anywidget", "playwright", "psutil", "sysv_ipc"),
 )
 # By name: a linter takes them for an x and a hyphen.
 TIMES, NONE = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"

@@ -11,9 +11,13 @@ if TYPE_CHECKING:
     from shmlab import check as check
     from shmlab import observe as observe
     from shmlab import posix as posix
+    from shmlab import sysv as sysv
     from shmlab.processes.process import Process as Process
     from shmlab.processes.process import Shared as Shared
+    from shmlab.processes.schedule import every_schedule as every_schedule
+    from shmlab.processes.schedule import run_schedule as run_schedule
     from shmlab.processes.session import cleanup as cleanup
+    from shmlab.processes.session import own_key as own_key
     from shmlab.processes.session import own_name as own_name
     from shmlab.programs import as_program as as_program
     from shmlab.programs import c_program as c_program
@@ -28,10 +32,14 @@ _HOMES = {
     "c_program": "shmlab.programs",
     "check": "shmlab.check",
     "cleanup": "shmlab.processes",
+    "every_schedule": "shmlab.processes",
     "in_c": "shmlab.programs",
     "observe": "shmlab.observe",
+    "own_key": "shmlab.processes",
     "own_name": "shmlab.processes",
     "posix": "shmlab.posix",
+    "run_schedule": "shmlab.processes",
+    "sysv": "shmlab.sysv",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -19,7 +19,18 @@ from benchmarks.rows import Goal, Row
 from shmlab import names
 
 ROOT = Path(__file__).resolve().parents[1]
-ROWS = {"cycle": 2, "step": 2, "sampling": 2, "watched": 2, "launch": 2, "views": 9}
+ROWS = {
+    "cycle": 2,
+    "sysv": 5,
+    "step": 2,
+    "schedule": 3,
+    "sampling": 2,
+    "watched": 2,
+    "launch": 2,
+    "ring": 6,
+    "inspect": 2,
+    "views": 9,
+}
 
 
 @pytest.fixture
@@ -74,7 +85,9 @@ def check(answer: "subprocess.CompletedProcess[str]", name: str, temporary: Path
     return told["rows"]
 
 
-@pytest.mark.parametrize("name", ["cycle", "step", "sampling", "watched", "launch"])
+@pytest.mark.parametrize(
+    "name", ["cycle", "sysv", "step", "schedule", "sampling", "watched", "launch", "ring", "inspect"]
+)
 def test_it_runs_and_leaves_nothing(name: str, temporary: Path) -> None:
     for row in check(run("--json", "--quick", "--only", name, temporary=temporary), name, temporary):
         assert isinstance(row["ours"], float)

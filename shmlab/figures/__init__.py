@@ -19,8 +19,17 @@ from shmlab.figures.bytes import (
 from shmlab.figures.common import TYPE, Bytes, coverage, figure, is_sampled, png, position, size_text, stack
 from shmlab.figures.counts import describe_counts, draw_counts
 from shmlab.figures.cow import CowMap, CowPage, cow_map, describe_cow, draw_cow
+from shmlab.figures.durations import describe_durations, draw_durations
 from shmlab.figures.family import FamilyMember, FamilyRange, describe_family, draw_family, one_page
 from shmlab.figures.faults import FaultsArtists, describe_faults, draw_faults
+from shmlab.figures.history import (
+    Report,
+    Stretch,
+    describe_history,
+    draw_history,
+    segment_fields,
+    stretches,
+)
 from shmlab.figures.listings import Listing, draw_listings
 from shmlab.figures.numbers import (
     ValuesArtists,
@@ -30,7 +39,9 @@ from shmlab.figures.numbers import (
     update_values,
     values,
 )
+from shmlab.figures.ring import RingGate, RingItem, RingState, describe_ring, draw_ring
 from shmlab.figures.steps import draw_step
+from shmlab.figures.strip import StripStep, StripValue, describe_strip, draw_strip
 from shmlab.figures.timeline import Life, Moment, Span, describe_timeline, draw_timeline
 from shmlab.figures.world import (
     MARKS,
@@ -62,7 +73,14 @@ __all__ = [
     "Life",
     "Listing",
     "Moment",
+    "Report",
+    "RingGate",
+    "RingItem",
+    "RingState",
     "Span",
+    "Stretch",
+    "StripStep",
+    "StripValue",
     "ValuesArtists",
     "World",
     "WorldDescriptor",
@@ -75,18 +93,26 @@ __all__ = [
     "describe_bytes",
     "describe_counts",
     "describe_cow",
+    "describe_durations",
     "describe_family",
     "describe_faults",
+    "describe_history",
+    "describe_ring",
+    "describe_strip",
     "describe_timeline",
     "describe_values",
     "describe_world",
     "draw_bytes",
     "draw_counts",
     "draw_cow",
+    "draw_durations",
     "draw_family",
     "draw_faults",
+    "draw_history",
     "draw_listings",
+    "draw_ring",
     "draw_step",
+    "draw_strip",
     "draw_timeline",
     "draw_values",
     "draw_world",
@@ -97,8 +123,10 @@ __all__ = [
     "png",
     "position",
     "scalar_dtype",
+    "segment_fields",
     "size_text",
     "stack",
+    "stretches",
     "update_bytes",
     "update_values",
     "values",

@@ -8,6 +8,19 @@ from shmlab.panels.frames import FrameLoop
 from shmlab.panels.grid import ByteGrid
 from shmlab.panels.panel import Panel
 from shmlab.panels.plot import LivePlot
+from shmlab.panels.ring import RingPanel, RingView
+from shmlab.panels.scheduler import Scheduler
+from shmlab.panels.schedules import tabulate
 from shmlab.panels.walkthrough import Walkthrough
 
-__all__ = ["ByteGrid", "FrameLoop", "LivePlot", "Panel", "Walkthrough"]
+__all__ = [
+    "ByteGrid",
+    "FrameLoop",
+    "LivePlot",
+    "Panel",
+    "RingPanel",
+    "RingView",
+    "Scheduler",
+    "Walkthrough",
+    "tabulate",
+]

@@ -10,6 +10,12 @@ function button(words, title, pressed) {
   return node;
 }
 
+/** Enable a button or disable it; a button that is disabled loses the focus, and the panel's keys would be heard no more. */
+function enable(node, can, root) {
+  if (!can && document.activeElement === node) root.focus({ preventScroll: true });
+  node.disabled = !can;
+}
+
 /** Make the listing of a program; returns its element and the function that marks a line, counted from 1. */
 function listed(listing) {
   const source = make("div", "source");
@@ -40,4 +46,14 @@ function listed(listing) {
   }
 
   return { source, mark };
+}
+
+/** Wrap the long lines of a listing, each below its own beginning, `hang` characters in, and not at the margin. */
+function wrapped(source, hang = 4) {
+  for (const code of source.querySelectorAll("code")) {
+    const [indent] = code.textContent.replaceAll("\t", "    ").match(/^ */);
+    code.style.paddingLeft = `${indent.length + hang}ch`;
+    code.style.textIndent = `-${indent.length + hang}ch`;
+  }
+  return source;
 }

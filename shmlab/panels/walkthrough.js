@@ -58,13 +58,7 @@ function render({ model, el }) {
   head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
   const words = card.appendChild(make("p", "state", listing.unavailable));
   const { source, mark } = listed(listing);
-  card.appendChild(source);
-  for (const code of source.querySelectorAll("code")) {
-    // A long line is wrapped below its own beginning, not at the margin.
-    const [indent] = code.textContent.replaceAll("\t", "    ").match(/^ */);
-    code.style.paddingLeft = `${indent.length + 4}ch`;
-    code.style.textIndent = `-${indent.length + 4}ch`;
-  }
+  card.appendChild(wrapped(source));
   const output = card.appendChild(make("pre", "output"));
   output.hidden = true;
 
@@ -117,9 +111,7 @@ function render({ model, el }) {
       write(output, content.output);
       output.hidden = !content.output;
       for (const [what, node] of Object.entries(buttons)) {
-        // A button that is disabled loses the focus, and the keys would be heard no more.
-        if (!content.can[what] && document.activeElement === node) root.focus({ preventScroll: true });
-        node.disabled = !content.can[what];
+        enable(node, content.can[what], root);
       }
       picture.alt = content.sentence;
       await draw(png);

@@ -40,7 +40,8 @@ class _Pump:
     """Reads every pipe it was given until its end."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: a panel that is forgotten is closed by the collector, wherever this thread is then.
+        self._lock = threading.RLock()
         self._pipes: dict[int, Output] = {}
         self._thread: threading.Thread | None = None
         self._wake: int | None = None
@@ -90,7 +91,7 @@ class _Pump:
                     return
                 poll = select.poll()
                 poll.register(wake, select.POLLIN)
-                for descriptor in self._pipes:
+                for descriptor in list(self._pipes):
                     poll.register(descriptor, select.POLLIN)
             ready = poll.poll()
             with self._lock:

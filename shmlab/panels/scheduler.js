@@ -1,0 +1,236 @@
+// The scheduler in the browser: a card for each process, what they share between them, and the steps taken.
+// Put behind frames.js and source.js (see live.py). What a click means is decided in the kernel (scheduler.py).
+
+const SIGNS = { blocked: "…", running: "…", ended: "■", idle: "–" };
+
+/** Make the card of one process; returns it with the function that shows where it is. */
+function schedulerCard(listing, key, send, root) {
+  const card = make("article", "process");
+  card.style.setProperty("--colour", listing.colour);
+  card.dataset.label = listing.label;
+  const head = card.appendChild(make("header", ""));
+  head.appendChild(make("span", "label", listing.label));
+  head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
+  const step = head.appendChild(
+    button(`Step ${listing.label}`, `Let ${listing.label} take one step (${key})`, () => send({ do: "step", label: listing.label })),
+  );
+  const words = card.appendChild(make("p", "state", listing.unavailable));
+  words.setAttribute("role", "status");
+  const { source, mark } = listed(listing);
+  card.appendChild(wrapped(source, 2));
+  const variables = card.appendChild(make("dl", "locals"));
+  const output = card.appendChild(make("pre", "output"));
+  output.hidden = true;
+  if (listing.unavailable) {
+    card.classList.add("unavailable");
+    step.disabled = true;
+  }
+
+  function show(state) {
+    if (listing.unavailable) return;
+    card.dataset.kind = state.kind;
+    card.dataset.step = String(state.step);
+    write(words, state.words);
+    mark(state.line);
+    const rows = state.locals.map(([name, text]) => `${name}\u0000${text}`).join("\u0001");
+    if (variables.dataset.rows !== rows) {
+      variables.dataset.rows = rows;
+      variables.replaceChildren();
+      for (const [name, text] of state.locals) {
+        variables.appendChild(make("dt", "", name));
+        variables.appendChild(make("dd", "", text));
+      }
+    }
+    if (output.textContent !== state.output) {
+      output.textContent = state.output;
+      output.hidden = !state.output;
+      output.scrollTop = output.scrollHeight;
+    }
+    enable(step, state.can, root);
+  }
+
+  return { card, step, show };
+}
+
+/** Make a label with a field to type into. */
+function field(words, name, hint) {
+  const label = make("label", name, `${words} `);
+  const input = label.appendChild(make("input", ""));
+  Object.assign(input, { type: "text", placeholder: hint, spellcheck: false, autocomplete: "off" });
+  return { label, input };
+}
+
+function render({ model, el }) {
+  const listings = model.get("listings");
+  const colours = Object.fromEntries(listings.map((each) => [each.label, each.colour]));
+  const root = make("section", "shmlab-live shmlab-processes shmlab-scheduler");
+  root.tabIndex = -1; // a click anywhere in it brings the keys here
+  root.setAttribute("aria-label", model.get("title"));
+  root.dataset.count = String(listings.length);
+  root.appendChild(make("div", "title", model.get("title")));
+  const tools = root.appendChild(make("div", "tools"));
+  tools.setAttribute("role", "toolbar");
+  tools.setAttribute("aria-label", "Controls of the schedule");
+  const typed = root.appendChild(make("div", "tools typed"));
+  typed.setAttribute("role", "group");
+  typed.setAttribute("aria-label", "Whole schedules");
+  const say = root.appendChild(make("div", "say"));
+  say.setAttribute("role", "status");
+  say.hidden = true;
+
+  const body = root.appendChild(make("div", "body"));
+  const shared = make("article", "shared");
+  shared.appendChild(make("h3", "", "what they share"));
+  const memory = shared.appendChild(make("dl", "memory"));
+  const semaphores = shared.appendChild(make("div", "semaphores"));
+  const verdict = root.appendChild(make("div", "verdict"));
+  verdict.setAttribute("role", "status");
+  verdict.hidden = true;
+  const strip = root.appendChild(make("ol", "strip"));
+  strip.tabIndex = 0;
+  strip.setAttribute("aria-label", "The steps taken");
+  const none = root.appendChild(make("p", "hint", "No step yet. Step buttons, or the keys of their letters, let one process on."));
+  el.appendChild(root);
+
+  let taken = "";
+
+  /** Show the memory's values: a name and a value each, what the last step changed marked. */
+  function showShared(content) {
+    memory.replaceChildren();
+    for (const [name, text, changed] of content.memory) {
+      memory.appendChild(make("dt", "", name));
+      memory.appendChild(make("dd", changed ? "changed" : "", text));
+    }
+    semaphores.replaceChildren();
+    for (const { name, value, waiters, holders } of content.semaphores) {
+      const node = semaphores.appendChild(make("div", "semaphore"));
+      node.dataset.name = name;
+      const line = node.appendChild(make("div", "line-of"));
+      line.appendChild(make("span", "name", name));
+      line.appendChild(make("span", "value", String(value))).title = "the semaphore's value";
+      for (const [words, labels] of [["held by", holders], ["waiting", waiters]]) {
+        if (!labels.length) continue;
+        const who = node.appendChild(make("div", words === "waiting" ? "waiters" : "holders", `${words} `));
+        for (const label of labels) chip(who, label);
+      }
+    }
+    shared.hidden = !content.memory.length && !content.semaphores.length;
+  }
+
+  function chip(parent, label, text = label) {
+    const node = parent.appendChild(make("span", "chip", text));
+    node.style.setProperty("--colour", colours[label] ?? "#6b6b6b");
+    return node;
+  }
+
+  function showStrip(content) {
+    const now = JSON.stringify([content.earlier, content.turns]);
+    if (now === taken) return;
+    taken = now;
+    strip.replaceChildren();
+    if (content.earlier) strip.appendChild(make("li", "earlier", `… ${content.earlier} before`));
+    for (const turn of content.turns) {
+      const item = strip.appendChild(make("li", `turn ${turn.kind}${turn.chosen ? "" : " let-on"}`));
+      item.title = turn.words;
+      const sign = turn.killed ? "†" : SIGNS[turn.kind] ?? "";
+      const box = chip(item, turn.who, turn.who ? `${turn.who} ${sign}`.trim() : "all");
+      box.classList.add("box");
+      item.appendChild(make("span", "brief", turn.brief));
+    }
+    strip.scrollTop = strip.scrollHeight;
+  }
+
+  function show(content) {
+    content.processes.forEach((state, index) => cards[index]?.show(state));
+    showShared(content);
+    showStrip(content);
+    none.hidden = content.turns.length > 0;
+    strip.hidden = !none.hidden;
+    write(verdict, content.verdict);
+    verdict.hidden = !content.verdict;
+    root.dataset.kind = content.kind;
+    root.dataset.schedule = content.schedule;
+    root.dataset.turns = String(content.turns.length + content.earlier);
+    for (const [what, can] of Object.entries(content.can)) {
+      if (buttons[what]) enable(buttons[what], can, root);
+    }
+  }
+
+  let newest = 0;
+
+  /** Show what there is, unless something newer is on the page: an order's outcome overtakes a frame. */
+  function update({ shown, number }) {
+    if (number < newest) return;
+    newest = number;
+    show(shown);
+  }
+
+  const view = follow(model, root, {
+    paint: update,
+    arrived(content) {
+      // What an order came to doesn't wait for a frame.
+      if (content.shown && content.frame === undefined) update(content);
+      if (content.say === undefined) return;
+      say.hidden = !content.say;
+      write(say, content.say);
+    },
+    lost() {
+      say.hidden = false;
+      write(say, "The kernel that ran these processes is gone, and they with it. Run the cells again from the top.");
+    },
+  });
+
+  const letters = listings.every((each) => each.label.length === 1);
+  const cards = listings.map((listing, index) =>
+    schedulerCard(listing, letters ? `key ${listing.label} or ${index + 1}` : `key ${index + 1}`, view.send, root),
+  );
+  const [first, ...rest] = cards.map(({ card }) => card);
+  body.append(...(listings.length === 2 ? [first, shared, ...rest] : [shared, first, ...rest]));
+
+  const buttons = {};
+  for (const [title, tip] of [
+    ["Let go", "Let all go on by themselves, at full speed"],
+    ["Pause", "Stop each after the step it is in"],
+    ["Stop", "End the processes"],
+    ["Reset", "End the processes and be as new, the memory too"],
+    ["Undo", "Take the last step back: fresh processes take all the others again (key Backspace)"],
+  ]) {
+    const what = title.toLowerCase();
+    buttons[what] = tools.appendChild(button(title, tip, () => view.send({ do: what })));
+    buttons[what].disabled = true;
+  }
+  const schedule = field("Schedule", "schedule", "so far");
+  schedule.input.size = 12;
+  const seed = field("Seed", "seed", "any");
+  seed.input.size = 4;
+  const replay = () => view.send({ do: "replay", schedule: schedule.input.value.trim() });
+  const random = () => view.send({ do: "random", seed: seed.input.value.trim() });
+  for (const [{ label, input }, title, tip, action] of [
+    [schedule, "Replay", "Take the steps that you typed (AABB), or those so far, again in fresh processes", replay],
+    [seed, "Random", "Take all steps in an order drawn at random; a seed gives the same order again", random],
+  ]) {
+    const group = typed.appendChild(make("span", "group"));
+    group.appendChild(label);
+    buttons[title.toLowerCase()] = group.appendChild(button(title, tip, action));
+    input.addEventListener("keydown", (event) => {
+      event.stopPropagation(); // a letter typed here is no step
+      if (event.key === "Enter") action();
+    });
+  }
+
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const index = listings.findIndex(
+      ({ label }, at) => event.key === String(at + 1) || (letters && event.key.toUpperCase() === label.toUpperCase()),
+    );
+    const pressed = event.key === "Backspace" ? buttons.undo : cards[index]?.step;
+    if (!pressed) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!pressed.disabled) pressed.click();
+  });
+
+  return () => view.end();
+}
+
+export default { render };

@@ -1,0 +1,257 @@
+"""The scheduler: several processes side by side, what they share between them, and you say who goes next.
+
+Each step is a real process's, on real memory; what the buttons do is
+:class:`~shmlab.processes.interleaving.Interleaving`'s, and can be done from code as well as by clicking.
+Imported by lessons through :mod:`shmlab.panels`.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import anywidget
+import traitlets
+
+from shmlab.panels import stage
+from shmlab.panels.frames import FrameLoop
+from shmlab.panels.live import DRAWING, front_end
+from shmlab.panels.panel import _listing
+from shmlab.processes.interleaving import Interleaving
+from shmlab.processes.process import Process
+from shmlab.processes.surroundings import Watch
+from shmlab.processes.turns import Run, Turn
+
+RATE = 30.0
+"""Looks at the processes a second, at most."""
+
+PATIENCE = 0.4
+"""Seconds that a step may take before the panel calls its process running and listens to you again."""
+
+T = TypeVar("T")
+
+_live: "weakref.WeakSet[Scheduler]" = weakref.WeakSet()
+
+
+class Scheduler(anywidget.AnyWidget):
+    """*processes* (two to four) on screen, with a Step button and a key each: the letter of its label.
+
+    *setup*, *watch* and *outcome* are those of :class:`Interleaving`: what makes the memory ready before each
+    run, what is shown of it, and what a finished run came to. *title* stands above. Everything a button does
+    can be done from code. A new panel on the same objects stops the processes of the one before it.
+
+    Raises ValueError for one process, more than four, or two of one label.
+    """
+
+    _esm = front_end("frames.js", "source.js", "scheduler.js")
+    _css = front_end("live.css", "processes.css", "scheduler.css")
+
+    listings: Any = traitlets.List().tag(sync=True)
+    title = traitlets.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        processes: Sequence[Process],
+        *,
+        setup: Callable[[], object] | None = None,
+        watch: Watch | None = None,
+        outcome: Callable[[Run], object] | None = None,
+        title: str | None = None,
+        timeout: float = PATIENCE,
+    ) -> None:
+        processes = tuple(processes)
+        if not 1 < len(processes) < 5:
+            raise ValueError(f"a scheduler has two to four processes, not {len(processes)}")
+        self.stage = Interleaving(processes, setup=setup, watch=watch, outcome=outcome, timeout=timeout)
+        """The processes and their history; what it tells, the panel shows."""
+        self._last: object = None
+        self._telling = threading.Lock()
+        self._number = 0
+        heading = title or "You are the scheduler: who goes next?"
+        super().__init__(listings=[_listing(each) for each in self.stage.processes], title=heading)
+        self.loop = FrameLoop(
+            self._tick,
+            RATE,
+            refresh=self._forget,
+            alive=lambda: self.comm is not None,
+            name="shmlab-scheduler",
+        )
+        self.on_msg(self._received)
+        self._take_over()
+        _live.add(self)
+
+    def __repr__(self) -> str:
+        return self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """What the panel shows right now, in words."""
+        return stage.sentence(self.stage)
+
+    # --- what the buttons do -----------------------------------------------------------------------------
+
+    def step(self, who: str) -> Turn:
+        """Let one process take one step; start them all when need be. Return what came of it."""
+        self._take_over()
+        return self._done(self.stage.step(who))
+
+    def undo(self) -> Turn | None:
+        """Take the last choice back: fresh processes take all the others again."""
+        return self._done(self.stage.undo())
+
+    def replay(self, schedule: "str | Iterable[str] | Run | None" = None) -> Run:
+        """Run a schedule from a fresh start: a text (``"AABB"``), a row of a table of schedules, or what was
+        done so far."""
+        self._take_over()
+        if isinstance(schedule, Run):
+            return self._done(self.stage.replay(schedule.schedule, finish=True))
+        return self._done(self.stage.replay(self.stage.choices if schedule is None else schedule))
+
+    def random(self, seed: int | None = None) -> Run:
+        """Run a schedule drawn at random, from a fresh start to the end; the same *seed* gives the same."""
+        self._take_over()
+        return self._done(self.stage.random(seed))
+
+    def finish(self) -> Run:
+        """Let the first process that can step take all its steps, then the next one, until none can."""
+        return self._done(self.stage.finish())
+
+    def let_go(self) -> None:
+        """Let all go on by themselves, at full speed."""
+        self._take_over()
+        self.stage.let_go()
+        self._show()
+
+    def pause(self) -> None:
+        """After :meth:`let_go`: stop each after the step it is in."""
+        self.stage.pause()
+        self._show()
+
+    def stop(self) -> None:
+        """End every process; what happened stays. May be called twice."""
+        self.stage.stop()
+        self._show()
+
+    def reset(self) -> None:
+        """End every process and be as new, the memory too."""
+        self.stage.put_back()
+        self._show()
+
+    def close(self) -> None:
+        """End the processes and the frames and take the panel off the page. May be called twice."""
+        super().close()
+        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets takes it away: the picture shall stay
+        # Only once: the collector closes what it collects, and mustn't set about processes then.
+        if (loop := self.__dict__.get("loop")) and self in _live:
+            _live.discard(self)
+            self.stage.close()
+            loop.stop()
+
+    def picture(self) -> None:
+        """Display what there is now as a picture that stays, and one sentence below it."""
+        from IPython.display import display
+
+        bundle, metadata = self._still()
+        display(bundle, metadata=metadata, raw=True)
+        display({"text/plain": bundle["text/plain"]}, raw=True)
+
+    def say(self, words: str) -> None:
+        """Show a sentence below the buttons; an empty one hides it."""
+        self.send({"say": words})
+
+    # --- looking and sending -----------------------------------------------------------------------------
+
+    def _take_over(self) -> None:
+        """Stop the processes of other panels on the same memory: they would disturb one another."""
+        for other in list(_live):
+            if other is not self and other.stage.shares & self.stage.shares and _is_alive(other.stage):
+                with suppress(Exception):
+                    other.stage.stop()
+                    other.say("Another panel uses this memory now: the processes of this one were stopped.")
+
+    def _done(self, result: T) -> T:
+        self._show()
+        return result
+
+    def _show(self) -> None:
+        """Show at once what an order has come to: a frame would come only with the loop's next tick."""
+        if self.comm is not None and self.loop.running:
+            self._tell({})
+
+    def _tell(self, more: dict[str, Any]) -> bool:
+        """Send what is to be shown, with *more*, unless it is on its way already; return whether it isn't.
+
+        One thread at a time, and numbered: a frame waits in the browser to be painted, an order's outcome
+        doesn't, and the older of them must not be what stays.
+        """
+        with self._telling:
+            content = stage.shown(self.stage)
+            if content == self._last:
+                return False
+            self._number += 1
+            self.send({"shown": content, "number": self._number, **more})
+            self._last = content
+            return True
+
+    def _tick(self, number: int) -> bool:
+        self.stage.notice()
+        return self._tell({"frame": number, "heard": self.loop.acknowledged})
+
+    def _forget(self) -> None:
+        self._last = None
+
+    def _received(self, _widget: object, content: object, _buffers: object) -> None:
+        if self.loop.received(content) or not isinstance(content, dict):
+            return
+        what = content.get("do")
+        actions: dict[object, Callable[[], object]] = {
+            "step": lambda: self.step(str(content.get("label"))),
+            "undo": self.undo,
+            "replay": lambda: self.replay(str(content.get("schedule") or "") or None),
+            "random": lambda: self.random(_seed(content.get("seed"))),
+            "let go": self.let_go,
+            "pause": self.pause,
+            "stop": self.stop,
+            "reset": self.reset,
+        }
+        if action := actions.get(what):
+            self.loop.start()
+            try:
+                action()
+                self.say("")
+            except Exception as error:  # a click has no traceback: the panel says what went wrong
+                self.say(str(error) or type(error).__name__)
+
+    # --- the still picture -------------------------------------------------------------------------------
+
+    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.stage.notice()
+        sentence = self.sentence
+        with DRAWING:
+            picture = stage.still(self.stage)
+        return {"text/plain": sentence, "image/png": picture}, {"image/png": {"alt": sentence}}
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle, metadata = self._still()
+        if self.comm is None:  # closed: the still picture alone
+            return bundle, metadata
+        widget: Any = super()._repr_mimebundle_(**kwargs)
+        self.loop.start()
+        data, more = widget if isinstance(widget, tuple) else (widget, {})
+        return data | bundle, more | metadata
+
+
+def _is_alive(stage: Interleaving) -> bool:
+    return any(state.kind not in ("not started", "ended") for state in stage.states.values())
+
+
+def _seed(text: object) -> int | None:
+    """Return the seed that was typed, or None for nothing. Raises ValueError for what is no number."""
+    word = str(text if text is not None else "").strip()
+    if not word:
+        return None
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError(f"the seed of a random schedule is a whole number, not {word!r}") from None
