@@ -61,9 +61,9 @@ COUNT = """async ([seconds, live]) => {
     return [1000 * frames / (end - begin), Math.max(longest, end - at)];
 }"""
 
-# The line below the grid is written in the same go as the canvas, and says what the byte under the cursor is. Views
-# paint in an animation frame's callback, after the one that waits here, and pixels are made when all callbacks have
-# run: a message to oneself arrives right after that, so what is read then has just been painted.
+# The line below the grid is written in the same go as the canvas, and says what the byte under the cursor is.
+# Views paint in an animation frame's callback, after the one that waits here, and pixels are made when all
+# callbacks have run. A message to oneself arrives right after that: what is read then has just been painted.
 READ = """async seconds => {
     document.querySelector('.shmlab-live canvas').focus();
     const line = document.querySelector('.shmlab-live .readout');
