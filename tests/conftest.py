@@ -1,6 +1,7 @@
 """What every test shares: proof that it left nothing behind."""
 
 import os
+import signal
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -9,6 +10,10 @@ import pytest
 
 from shmlab import cleanup, names, observe
 from shmlab.processes import sweep
+
+# What a shell runs in the background ignores Ctrl-C, and so does what that starts: tests would press in vain.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _table(path: str) -> set[str]:

@@ -10,19 +10,15 @@ from argparse import Namespace
 from collections.abc import Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any
 
 from shmlab.cli import screen
 from shmlab.cli.entry import Entry
 from shmlab.cli.listing import Listing, gather
 from shmlab.cli.ls import as_json, table, written_remarks
 from shmlab.cli.terminal import CUT, count, say, say_json, width
-
-NEW, CHANGED, GONE, SAME = "+", "~", "-", " "
+from shmlab.observe.changes import CHANGED, GONE, LEGEND, NEW, SAME, compared
 
 Marked = tuple[str, Entry]
-
-LEGEND = f"{NEW} new  {CHANGED} changed  {GONE} gone"
 
 
 def run(options: Namespace) -> int:
@@ -31,24 +27,6 @@ def run(options: Namespace) -> int:
         return _stream(options)
     with screen.Screen() as terminal:
         return _draw_again(terminal, options)
-
-
-def compared(before: Sequence[Entry], now: Sequence[Entry]) -> list[Marked]:
-    """Return the rows of *now*, marked, and those that are gone, each where it stood."""
-    old = {each.identity: each for each in before}
-    new = {each.identity for each in now}
-    after: dict[Any, list[Marked]] = {}
-    neighbour = None
-    for each in before:
-        if each.identity in new:
-            neighbour = each.identity
-        else:
-            after.setdefault(neighbour, []).append((GONE, each))
-    rows = after.get(None, [])
-    for each in now:
-        mark = NEW if each.identity not in old else SAME if old[each.identity] == each else CHANGED
-        rows += [(mark, each), *after.get(each.identity, [])]
-    return rows
 
 
 def _draw_again(terminal: screen.Screen, options: Namespace) -> int:

@@ -30,6 +30,7 @@ from shmlab.figures.history import (
     segment_fields,
     stretches,
 )
+from shmlab.figures.ipcs import MarkedLine, Printout, describe_ipcs, draw_ipcs
 from shmlab.figures.listings import Listing, draw_listings
 from shmlab.figures.numbers import (
     ValuesArtists,
@@ -38,6 +39,16 @@ from shmlab.figures.numbers import (
     scalar_dtype,
     update_values,
     values,
+)
+from shmlab.figures.race import (
+    RaceState,
+    describe_race,
+    describe_rates,
+    describe_survivors,
+    draw_race,
+    draw_rates,
+    draw_survivors,
+    short_number,
 )
 from shmlab.figures.ring import RingGate, RingItem, RingState, describe_ring, draw_ring
 from shmlab.figures.steps import draw_step
@@ -72,7 +83,10 @@ __all__ = [
     "FaultsArtists",
     "Life",
     "Listing",
+    "MarkedLine",
     "Moment",
+    "Printout",
+    "RaceState",
     "Report",
     "RingGate",
     "RingItem",
@@ -97,8 +111,12 @@ __all__ = [
     "describe_family",
     "describe_faults",
     "describe_history",
+    "describe_ipcs",
+    "describe_race",
+    "describe_rates",
     "describe_ring",
     "describe_strip",
+    "describe_survivors",
     "describe_timeline",
     "describe_values",
     "describe_world",
@@ -109,10 +127,14 @@ __all__ = [
     "draw_family",
     "draw_faults",
     "draw_history",
+    "draw_ipcs",
     "draw_listings",
+    "draw_race",
+    "draw_rates",
     "draw_ring",
     "draw_step",
     "draw_strip",
+    "draw_survivors",
     "draw_timeline",
     "draw_values",
     "draw_world",
@@ -124,6 +146,7 @@ __all__ = [
     "position",
     "scalar_dtype",
     "segment_fields",
+    "short_number",
     "size_text",
     "stack",
     "stretches",

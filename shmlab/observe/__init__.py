@@ -6,6 +6,7 @@ the names; imported by figures, processes, panels, the command line and lessons.
 """
 
 from shmlab.observe.descriptors import Descriptor, descriptors
+from shmlab.observe.ipcs import ipcs
 from shmlab.observe.limits import Limits, Usage, limits, usage
 from shmlab.observe.machine import Machine, machine
 from shmlab.observe.mappers import Mapper, attachments, mappers, mappers_of
@@ -56,6 +57,7 @@ __all__ = [
     "descriptors",
     "hidden",
     "ipc_namespace",
+    "ipcs",
     "limits",
     "machine",
     "mappers",

@@ -3,9 +3,10 @@
 
 /**
  * Watch an object. `paint(content, buffers)` paints a frame on the canvas, at once or as a promise; `clear()` is
- * called when there is nothing to show. Returns the parts of the view and the function that ends it.
+ * called when there is nothing to show. A view that shows text gives an element of its own as the `surface`. Returns
+ * the parts of the view and the function that ends it.
  */
-function watch(model, el, { paint, clear = () => {} }) {
+function watch(model, el, { paint, clear = () => {}, surface = null }) {
   const root = make("section", "shmlab-live");
   const bar = root.appendChild(make("div", "bar"));
   const title = bar.appendChild(make("span", "title"));
@@ -13,8 +14,8 @@ function watch(model, el, { paint, clear = () => {} }) {
   const say = root.appendChild(make("div", "say"));
   const words = say.appendChild(make("span", "words"));
   const again = say.appendChild(make("button", "again", "Watch again"));
-  const canvas = root.appendChild(make("canvas", ""));
-  canvas.setAttribute("role", "img");
+  const canvas = root.appendChild(surface ?? make("canvas", ""));
+  canvas.setAttribute("role", surface ? "group" : "img");
   canvas.dataset.painted = "0";
   again.type = "button";
   say.setAttribute("role", "status");

@@ -154,15 +154,19 @@ class LiveView(anywidget.AnyWidget):
         look = self._look()
         if look == self._last:
             return False
-        content: dict[str, Any] = {"title": self.name, "caption": "", "problem": look.problem}
-        buffers: list[bytes] = []
-        if look.sample is not None:
-            more, buffers = self._frame(look)
-            content |= {"caption": self._caption(look)} | more
+        content, buffers = self._content(look)
         content |= {"sentence": self._sentence(look), "frame": number, "heard": self.loop.acknowledged}
         self.send(content, buffers)
         self._last = look
         return True
+
+    def _content(self, look: Look) -> tuple[dict[str, Any], list[bytes]]:
+        """Return all that a frame says of *look*, and its buffers."""
+        content: dict[str, Any] = {"title": self.name, "caption": "", "problem": look.problem}
+        if look.sample is None:
+            return content, []
+        more, buffers = self._frame(look)
+        return content | {"caption": self._caption(look)} | more, buffers
 
     def _forget(self) -> None:
         self._last = None
@@ -184,21 +188,23 @@ class LiveView(anywidget.AnyWidget):
 
     def still(self) -> bytes | None:
         """Return what there is now as a PNG, or None when there is nothing to see."""
-        look = self._look()
-        return None if look.sample is None else self._png(look.sample)
+        return self._painted(self._look())
 
-    def _png(self, sample: observe.Sample) -> bytes:
+    def _painted(self, look: Look) -> bytes | None:
+        if look.sample is None:
+            return None
         with DRAWING:
-            canvas, axes = figures.figure(*self._still_size(sample))
-            self._draw(axes, sample)
+            canvas, axes = figures.figure(*self._still_size(look.sample))
+            self._draw(axes, look.sample)
             return figures.png(canvas)
 
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         look = self._look()
         sentence = self._sentence(look)
-        if look.sample is None:
+        picture = self._painted(look)
+        if picture is None:
             return {"text/plain": sentence}, {}
-        return {"text/plain": sentence, "image/png": self._png(look.sample)}, {"image/png": {"alt": sentence}}
+        return {"text/plain": sentence, "image/png": picture}, {"image/png": {"alt": sentence}}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle, metadata = self._still()
