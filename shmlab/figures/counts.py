@@ -40,7 +40,7 @@ def draw_counts(
         )
         for row, case in zip(rows, cases, strict=True):
             count = counts[name][case]
-            beside = ax.text(count + 0.01 * rounds, row, f"{count}", size=TYPE, color=INK, va="center")
+            beside = ax.text(count + 0.01 * rounds, row, f"{count:,}", size=TYPE, color=INK, va="center")
             beside.set_bbox({"facecolor": PAPER, "edgecolor": "none", "pad": 1})
     dress(ax, title, x, y)
     ax.set_xlim(0, 1.1 * rounds)

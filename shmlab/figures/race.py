@@ -7,6 +7,7 @@ paints (race.js). Imported by :mod:`shmlab.figures` and by the panel of the race
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 from shmlab.figures.common import TYPE, dress, tint
@@ -73,6 +74,8 @@ def describe_race(state: RaceState, name: str) -> str:
 
 def draw_race(ax: "Axes", state: RaceState, name: str) -> None:
     """Draw the race so far on the left, and beside it the updates a second that each cure came to."""
+    from matplotlib.ticker import MaxNLocator
+
     grid = ax.figure.add_gridspec(1, 2, width_ratios=(5, 3))
     ax.set_subplotspec(grid[0])
     band = [max(each) for each in zip(state.expected, state.actual, strict=True)]
@@ -89,7 +92,7 @@ def draw_race(ax: "Axes", state: RaceState, name: str) -> None:
     ax.plot(state.seconds, state.expected, color=EXPECTED, linestyle="--", linewidth=3, label="expected")
     ax.plot(state.seconds, state.actual, color=ACTUAL, linewidth=3, label="counted")
     ends = [begin for begin, _ in state.spells[1:]] + [state.seconds[-1]]
-    top = max(state.expected[-1], state.actual[-1], 1) * 1.18
+    top = max(state.expected[-1], state.actual[-1], 4) * 1.18
     for (begin, cure), end in zip(state.spells, ends, strict=True):
         if begin:
             ax.axvline(begin, color=QUIET, linestyle=":", linewidth=2)
@@ -99,6 +102,7 @@ def draw_race(ax: "Axes", state: RaceState, name: str) -> None:
     dress(ax, state.words[0].upper() + state.words[1:], "seconds of race", "increments")
     ax.set_xlim(0, max(state.seconds[-1], 0.1))
     ax.set_ylim(0, top)
+    ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.yaxis.set_major_formatter(lambda value, _: short_number(value))
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(loc="center left", bbox_to_anchor=(0.01, 0.62), fontsize=TYPE - 1, frameon=False)
@@ -109,16 +113,20 @@ def draw_rates(ax: "Axes", rates: Mapping[str, float | None], striking: str = ""
     """Draw ``rates[cure]``, updates a second, a bar a cure on a logarithmic axis, its figure beside it;
     None for what was not measured. The bar called *striking* has a process's colour, the others are
     grey."""
+    from matplotlib.ticker import NullFormatter
+
     known = [rate for rate in rates.values() if rate]
-    low, high = (min(known) / 10, max(known)) if known else (1.0, 10.0)
+    low, high = (10.0 ** floor(log10(min(known)) - 0.5), max(known)) if known else (1.0, 10.0)
     for row, (cure, rate) in enumerate(rates.items()):
         if rate:
             colour = ACTUAL if cure == striking else QUIET
             ax.barh(row, rate - low, left=low, height=0.42, color=colour)
-        words = short_number(rate) if rate else "not tried yet"
-        ax.text(low * 1.05, row - 0.38, f"{cure}: {words}", size=TYPE, color=INK, va="center")
+        words = short_number(rate) if rate else "not tried"
+        called = "nothing" if cure == "none" else cure
+        ax.text(low * 1.05, row - 0.38, f"{called}: {words}", size=TYPE, color=INK, va="center")
     dress(ax, title, "updates a second", "")
     ax.set_xscale("log")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlim(low, high * 1.3)
     ax.set_ylim(len(rates) - 0.6, -0.7)
     ax.set_yticks([])

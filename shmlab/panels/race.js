@@ -73,7 +73,7 @@ function render({ model, el }) {
     if (width <= 0) return;
     const ratio = window.devicePixelRatio || 1;
     const below = width < NARROW;
-    const height = HEIGHT + (below ? ROW * state.rates.length + 60 : 0);
+    const height = HEIGHT + (below ? ROW * state.rates.length + 70 : 0);
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
       Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
@@ -102,7 +102,7 @@ function render({ model, el }) {
     const last = points.length - 3;
     const [left, right, top, bottom] = [112, width - 14, 26, HEIGHT - 62];
     const longest = Math.max(points[last], 0.1);
-    const most = Math.max(points[last + 1], points[last + 2], 1) * 1.18;
+    const most = Math.max(points[last + 1], points[last + 2], 4) * 1.18;
     const x = (seconds) => left + (right - left) * seconds / longest;
     const y = (value) => bottom - (bottom - top) * value / most;
 
@@ -112,7 +112,7 @@ function render({ model, el }) {
       context.globalAlpha = 0.2;
       line(context, left, y(each), right, y(each));
       context.globalAlpha = 1;
-      if (each || most > 1) text(context, short(each), left - 8, y(each), { ...theme, align: "right" });
+      text(context, short(each), left - 8, y(each), { ...theme, align: "right" });
     }
     for (const each of ticks(longest, 6)) {
       text(context, Number(each.toPrecision(3)), x(each), bottom + 8, { ...theme, align: "center", base: "top" });
@@ -191,21 +191,35 @@ function render({ model, el }) {
       });
   }
 
+  /** The updates a second of each cure, on a logarithmic axis: a decade as long as the one before. */
   function rates(context, left, top, width, theme) {
     const known = state.rates.map(([, rate]) => rate).filter((rate) => rate);
-    const low = known.length ? Math.min(...known) / 10 : 1;
-    const decades = Math.log10((known.length ? Math.max(...known) : 10) / low);
-    text(context, "Updates a second (each bar's length: ×10, ×100 …)", left, top, { ...theme, size: 15 });
+    const [least, most] = known.length ? [Math.min(...known), Math.max(...known)] : [1e4, 1e5];
+    const low = Math.floor(Math.log10(least) - 0.5);
+    const high = Math.log10(most) + 0.15;
+    const along = (decade) => left + width * (decade - low) / (high - low);
+    const bottom = top + 26 + ROW * state.rates.length;
+    text(context, "updates a second", left, top, theme);
+    context.strokeStyle = theme.ink;
+    context.lineWidth = 1;
+    for (let decade = low; decade <= high; decade += 1) {
+      context.globalAlpha = 0.3;
+      line(context, along(decade), top + 18, along(decade), bottom);
+      context.globalAlpha = 1;
+      const align = decade === low ? "left" : along(decade) > left + 0.85 * width ? "right" : "center";
+      text(context, short(10 ** decade), along(decade), bottom + 14, { ...theme, size: 15, align });
+    }
     state.rates.forEach(([cure, rate, words], row) => {
       const y = top + 34 + ROW * row;
       const inForce = cure === state.cure;
       const called = cure === "none" ? "nothing" : cure;
-      text(context, `${called}: ${words}`, left, y, { ...theme, size: 19, bold: inForce });
-      if (!rate) return;
-      context.globalAlpha = inForce ? 1 : 0.45;
-      context.fillStyle = inForce ? ACTUAL : theme.ink;
-      context.fillRect(left, y + 14, width * Math.log10(rate / low) / decades, 18);
-      context.globalAlpha = 1;
+      if (rate) {
+        context.globalAlpha = inForce ? 1 : 0.45;
+        context.fillStyle = inForce ? ACTUAL : theme.ink;
+        context.fillRect(left, y + 14, along(Math.log10(rate)) - left, 18);
+        context.globalAlpha = 1;
+      }
+      text(context, `${called}: ${words}`, left + 4, y, { ...theme, size: 18, bold: inForce });
     });
   }
 

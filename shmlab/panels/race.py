@@ -150,8 +150,12 @@ class RacePlot(LiveView):
             if look.sample is None:
                 return look
             words = [each for (each,) in WORD.iter_unpack(look.sample.data[: len(look.sample.data) // 8 * 8])]
-            if len(words) <= OWN * MOST or words[CURE] >= len(CURES):
-                return Look(None, problem=f"{self.name!r} is no race: word {CURE} is none of its cures.")
+            if len(words) <= OWN * MOST:
+                has = f"it has {look.sample.size} bytes, and needs {NEEDED}"
+                return Look(None, problem=f"{self.name!r} is no race: {has}.")
+            if words[CURE] >= len(CURES):
+                has = f"word {CURE} is {words[CURE]}, and none of its cures"
+                return Look(None, problem=f"{self.name!r} is no race: {has}.")
             expected = sum(words[OWN * who] for who in range(1, MOST + 1))
             seen = monotonic(), words[CURE], expected, words[COUNT]
             if self._history is None or expected < self._history.points[-1][1]:
@@ -179,7 +183,7 @@ class RacePlot(LiveView):
         return {
             "spells": [list(spell) for spell in state.spells],
             "rates": [
-                [cure, rate, figures.short_number(rate) if rate else "not tried yet"]
+                [cure, rate, figures.short_number(rate) if rate else "not tried"]
                 for cure, rate in state.rates
             ],
             "cure": state.cure,
