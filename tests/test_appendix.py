@@ -69,6 +69,8 @@ SYSTEM_V = {
     "shmctl IPC_SET": (r"\bIPC_SET\b", r"shmctl IPC_SET +yes +EPERM"),
     "shmctl IPC_RMID": (r"\bIPC_RMID\b", r"shmctl IPC_RMID +yes +EPERM"),
     "shmctl buf": (r"libc\.shmctl", r"IPC_STAT with buf NULL: EFAULT"),
+    "ipcs": (r"""asked\("ipcs", "-m"\)""", r"ipcs -a names it: False"),
+    "ipcrm": (r"""asked\("ipcrm", \*options\)""", r"ipcrm: illegal key \(0"),
     "struct shmid_ds": (r"uid_t shm_perm\.uid;", r"error: expected"),
     "<sys/mman.h>": (r"sys/mman\.h", r"implicit declaration of function|undeclared"),
 }
