@@ -308,7 +308,17 @@ OTHER_KERNELS: list[dict[str, Any]] = [
 """Kernels, C libraries and compilers that answer otherwise, each in one respect: by what probes ask them."""
 
 
+@pytest.fixture
+def standard_input() -> Iterator[None]:
+    """Keep descriptor 0: a kernel that says it has opened 0 has a tidy probe close it."""
+    kept = os.dup(0)
+    yield
+    os.dup2(kept, 0)
+    os.close(kept)
+
+
 @each
+@pytest.mark.usefixtures("standard_input")
 def test_a_kernel_that_answers_otherwise_turns_it_red(
     statement: Statement, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,8 +76,7 @@ def test_it_shows_items_ends_and_values(buffer: Buffer, panel: RingPanel, browse
     ]
     for label in "AAAAAABBBBBBCCCCCC":
         panel.step(label)
-    until(lambda: page.last["gates"][0][1] == "3")
-    assert (page.last["head"], page.last["tail"]) == (1, 2)
+    until(lambda: (page.last["head"], page.last["tail"], page.last["gates"][0][1]) == (1, 2, "3"))
     assert page.last["items"] == [
         ["A1", BLUE, False, palette.PAPER],
         ["B1", RED, True, palette.PAPER],
