@@ -93,7 +93,10 @@ class Prediction(anywidget.AnyWidget):
         wanted = str(answer).strip().casefold()
         if len(wanted) == 1 and wanted.upper() in LETTERS[: len(self.options)]:
             return LETTERS.index(wanted.upper())
-        matching = [i for i, text in enumerate(self.options) if wanted and text.casefold().startswith(wanted)]
+        texts = [text.casefold() for text in self.options]
+        if wanted in texts:  # which may also be how another begins
+            return texts.index(wanted)
+        matching = [i for i, text in enumerate(texts) if wanted and text.startswith(wanted)]
         if len(matching) != 1:
             raise ValueError(f"{answer!r} isn't one of the options: {' / '.join(self.options)}")
         return matching[0]
