@@ -125,7 +125,7 @@ def test_a_segment_comes_changes_and_goes(notebook: Open) -> None:
     assert line.locator(".words").evaluate(struck) == "line-through"
     shoot(page, "ipcs-gone")
     page.wait_for_function(
-        "id => document.querySelector('.printed').getAttribute('aria-label').includes(`gone: id ${id}.`)",
+        "id => document.querySelector('.printed').getAttribute('aria-label')?.includes(`gone: id ${id}.`)",
         arg=third,
     )
     book.ask("sysv.shmctl(second, sysv.IPC_RMID)")

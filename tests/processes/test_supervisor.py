@@ -11,6 +11,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -239,7 +240,15 @@ class Kernel:
 
     def close(self):
         self.disconnect()
-        self.server.ask("DELETE", f"api/kernels/{self.id}")
+        deadline = monotonic() + 10
+        while True:
+            try:
+                return self.server.ask("DELETE", f"api/kernels/{self.id}")
+            except urllib.error.HTTPError as error:
+                # The server may be busy replacing the kernel that the test has killed.
+                if error.code != 500 or monotonic() > deadline:
+                    raise
+            sleep(0.05)
 
 
 @pytest.fixture(scope="module")
