@@ -125,7 +125,7 @@ QUESTIONS = (
     Question(
         "10-instruction",
         "In C, x86-64 adds 1 to memory in a single instruction, incq. Two processes on two processors "
-        "execute it side by side, a hundred million times each. Is anything lost?",
+        "execute it side by side, fifty million times each. Is anything lost?",
         (
             wrong(
                 "No: nothing can come in between of one instruction",
