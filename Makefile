@@ -12,7 +12,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 .DEFAULT_GOAL := help
 # A failing step has to be the last thing on the screen, and steps share one kernel's objects.
 .NOTPARALLEL:
-.PHONY: help lab test lint types layers unit lessons notebooks bench clean distclean setup-lab setup-test
+.PHONY: help lab test lint types layers unit lessons notebooks docs bench clean distclean setup-lab setup-test
 
 help: ## this text
 	@echo 'shmlab: a laboratory for shared memory. make TARGET [PYTHON=...] [ARGS=...]'
@@ -24,9 +24,10 @@ lab: setup-lab ## set everything up and open the first lesson in a browser
 
 test: setup-test lint types layers unit lessons ## set everything up and pass every test
 
-lint: setup-test ## the linter and the formatter's check
+lint: setup-test ## the linter, the formatter's check, and the spelling (British)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/typos
 
 types: setup-test ## the type checker
 	$(BIN)/mypy
@@ -48,6 +49,9 @@ endif
 
 notebooks: setup-test ## run every lesson from a clean kernel and store its output
 	$(BIN)/python tools/execute_notebooks.py $(ARGS)
+
+docs: setup-test ## write the public API as web pages, to build/api
+	$(BIN)/python tools/api_docs.py $(ARGS)
 
 bench: setup-test ## measure against the peers, a table (ARGS=--json)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -6,7 +6,7 @@ cividis. Nothing but names of colours lives here, so that a worker may import it
 
 PROCESS_COLOURS = (
     "#0072B2",  # blue
-    "#D55E00",  # vermillion
+    "#D55E00",  # vermilion
     "#009E73",  # bluish green
     "#CC79A7",  # reddish purple
     "#E69F00",  # orange

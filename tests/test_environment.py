@@ -183,6 +183,7 @@ class TestMakefile:
             "setup.sh test",
             "ruff check",
             "ruff format --check",
+            "typos",
             "mypy",
             "lint-imports",
             "-m pytest",
@@ -200,6 +201,7 @@ class TestMakefile:
         shutil.copy(ROOT / "Makefile", tmp_path)
         for tool, text in (
             ("ruff", "exit 0"),
+            ("typos", "exit 0"),
             ("mypy", "echo wrong type; exit 1"),
             ("lint-imports", "touch reached"),
         ):

@@ -172,7 +172,7 @@ def test_the_kernels_own_and_its_childrens():
 
 @pytest.mark.parametrize("program", [makes, pytest.param(c_program("makes", MAKES), marks=needs_cc)])
 @pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_processs_and_its_descendants(launch, program, steps):
+def test_a_process_and_its_descendants(launch, program, steps):
     before = ids()
     process = launch(program)
     for _ in range(steps):
