@@ -20,6 +20,7 @@ BENCHMARKS = (
     "sysv",
     "step",
     "schedule",
+    "race",
     "sampling",
     "watched",
     "launch",

@@ -24,6 +24,7 @@ ROWS = {
     "sysv": 5,
     "step": 2,
     "schedule": 3,
+    "race": 4,
     "sampling": 2,
     "watched": 2,
     "launch": 2,
