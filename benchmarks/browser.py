@@ -1,6 +1,6 @@
 """A real JupyterLab in a real Chromium: a server, a browser, and a notebook that is driven from here.
 
-Knows no test framework and measures nothing. :mod:`benchmarks.views` imports it; so may the browser tests.
+Knows no test framework and measures nothing. :mod:`benchmarks.views` and the browser tests import it.
 """
 
 import json
@@ -35,6 +35,14 @@ FLAGS = [
 SECONDS = 1000
 START = 60.0
 """Seconds that the server may take to start: pip's first start of JupyterLab compiles hundreds of modules."""
+
+OPEN = """path => {
+    jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'});
+}"""
+CLOSE_TABS = """() => {
+    for (const widget of Array.from(jupyterapp.shell.widgets('main'))) widget.dispose();
+}"""
+"""Closing a document's tab would ask whether to store it; disposing of it doesn't."""
 
 
 def find_chromium() -> str | None:
@@ -123,7 +131,7 @@ class Lab:
 
 
 class Notebook:
-    """One notebook open in a page of its own."""
+    """One notebook, open in a page in which no other is. The page may be blank, or served one before."""
 
     def __init__(self, lab: Lab, page: Any, path: str) -> None:
         self.lab, self.page, self.path = lab, page, path
@@ -131,17 +139,25 @@ class Notebook:
         self.console: list[str] = []
         """What the page's console had to say: errors only."""
         page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.console.append(str(error)))
+        page.on("pageerror", self._hear)
 
-    def _hear(self, message: Any) -> None:
-        if message.type == "error":
-            self.console.append(message.text)
+    def _hear(self, said: Any) -> None:
+        if getattr(said, "type", "error") == "error":
+            self.console.append(said.text if hasattr(said, "text") else str(said))
 
     def open(self) -> "Notebook":
         """Open it and wait until its kernel is idle."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{self.path}?reset&token={self.lab.token}")
+        if self.page.url == "about:blank":
+            # A workspace of its own: JupyterLab sends the second page in one on to another.
+            workspace = f"{self.lab.url}/lab/workspaces/{uuid.uuid4().hex[:8]}"
+            self.page.goto(f"{workspace}?token={self.lab.token}")
+            self.page.wait_for_function("() => window.jupyterapp", timeout=60 * SECONDS)
+            self.page.evaluate("() => jupyterapp.restored")
+        self.page.evaluate(OPEN, self.path)
         self.page.wait_for_function(
-            "() => window.jupyterapp?.shell?.currentWidget?.context", timeout=60 * SECONDS
+            "path => jupyterapp.shell.currentWidget?.context?.path === path",
+            arg=self.path,
+            timeout=60 * SECONDS,
         )
         self.page.evaluate("() => jupyterapp.shell.currentWidget.context.ready")
         self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.ready")
@@ -217,10 +233,14 @@ class Notebook:
         )
 
     def close(self) -> None:
-        """Close the page, end its kernel, remove its file. The theme is the server's: back to light."""
+        """Close its tab, end its kernel, remove its file; the page stays. The theme is the server's: back to
+        light.
+        """
         if self._themed:
             self.theme("JupyterLab Light")
-        self.page.context.close()
+        self.page.remove_listener("console", self._hear)
+        self.page.remove_listener("pageerror", self._hear)
+        self.page.evaluate(CLOSE_TABS)
         for session in self.lab.api("GET", "sessions"):
             if session["path"] == self.path:
                 self.lab.api("DELETE", f"sessions/{session['id']}")
@@ -249,12 +269,15 @@ def write_notebook(path: Path, cells: list[str]) -> None:
 
 
 def open_notebook(
-    lab: Lab, chromium: Any, cells: list[str], width: int = 1400, height: int = 1000
+    lab: Lab, chromium: Any, cells: list[str], width: int = 1400, height: int = 1000, page: Any = None
 ) -> Notebook:
-    """Open a notebook of these cells in a page of its own; whoever opens it closes it."""
+    """Open a notebook of these cells in *page*, or a page of its own; whoever opens it closes it."""
     path = f"{uuid.uuid4().hex[:8]}.ipynb"
     write_notebook(lab.root / path, cells)
-    page = chromium.new_context(viewport={"width": width, "height": height}).new_page()
+    # A window of its own: a page behind another isn't painted.
+    page = page or chromium.new_context().new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    page.set_default_timeout(30 * SECONDS)
     return Notebook(lab, page, path).open()
 
 
