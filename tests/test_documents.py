@@ -1,4 +1,4 @@
-"""What stands at the root for people: one version everywhere, and no link, file or command that isn't there."""
+"""What stands at the root for people: one version everywhere, and no link or command that isn't there."""
 
 import re
 import subprocess
