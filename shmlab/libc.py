@@ -161,22 +161,22 @@ def _answer(waiting: Any, *arguments: Any) -> int:
     return number if result == -1 else 0
 
 
-def semop(semid: int, sops: Any) -> int:
-    """``int semop(int semid, struct sembuf *sops, size_t nsops)``; *sops* is a ctypes array (semop(2)).
+def semop(semid: int, sops: bytes, nsops: int) -> int:
+    """``int semop(int semid, struct sembuf *sops, size_t nsops)``; *sops* is so many structures (semop(2)).
 
     Returns errno, 0 for success; EINTR too.
     """
-    return _answer(_semop, fits(semid, _INT, "semid"), sops, len(sops))
+    return _answer(_semop, fits(semid, _INT, "semid"), sops, nsops)
 
 
-def semtimedop(semid: int, sops: Any, seconds: float) -> int:
+def semtimedop(semid: int, sops: bytes, nsops: int, seconds: float) -> int:
     """``int semtimedop(int semid, struct sembuf *sops, size_t nsops, const struct timespec *timeout)``
 
     As `semop`; *seconds* from now, at least 0 (semop(2)).
     """
     whole = int(seconds)
     timeout = (_LONG * 2)(whole, int((seconds - whole) * 1e9))  # struct timespec, where time_t is a long
-    return _answer(_semtimedop, fits(semid, _INT, "semid"), sops, len(sops), timeout)
+    return _answer(_semtimedop, fits(semid, _INT, "semid"), sops, nsops, timeout)
 
 
 def semctl(semid: int, semnum: int, cmd: int, arg: Any = None) -> int:

@@ -7,6 +7,8 @@ create it (FACTS P08), and its wheels wait for ever whatever the time-out (P07).
 from __future__ import annotations
 
 import errno
+from struct import Struct
+from struct import error as StructError  # noqa: N812  it is a class
 from time import monotonic
 
 import sysv_ipc
@@ -26,6 +28,7 @@ GETPID, GETVAL, GETALL, GETNCNT, GETZCNT, SETVAL, SETALL = 11, 12, 13, 14, 15, 1
 SEM_STAT, SEM_INFO, SEM_STAT_ANY = 18, 19, 20
 
 _LONGEST = 2.0**62  # seconds that time_t certainly holds
+_SEMBUF = Struct("Hhh")  # as layouts.SemBuf: a ctypes array takes longer to make than the call takes
 
 
 class sembuf(tuple[int, int, int]):  # noqa: N801  C's own name
@@ -122,25 +125,33 @@ def semtimedop(semid: int, sops: Iterable[Sequence[int]], seconds: float | None)
 
 
 def _operate(semid: int, sops: Iterable[Sequence[int]], seconds: float | None) -> None:
-    from shmlab.sysv.layouts import SemBuf
-
     check_range(semid, INT_MIN, INT_MAX, "semid")
-    operations = [sembuf(*each) for each in sops]
-    array = (SemBuf * len(operations))()
-    for one, raw in zip(operations, array, strict=True):
-        for name, ctype in SemBuf._fields_:
-            setattr(raw, name, libc.fits(getattr(one, name), ctype, name))
+    operations = [each if type(each) is sembuf else sembuf(*each) for each in sops]
+    array, count = _laid_out(operations), len(operations)
     deadline = monotonic() + (seconds or 0)
     while True:
         if seconds is None:
-            number = libc.semop(semid, array)
+            number = libc.semop(semid, array, count)
         else:
-            number = libc.semtimedop(semid, array, max(seconds, 0))
+            number = libc.semtimedop(semid, array, count, max(seconds, 0))
             seconds = deadline - monotonic()
         if number == 0:
             return
         if number != errno.EINTR:  # after a signal on with what is left, as PEP 475 has it
             raise failure(number, of_id(semid))
+
+
+def _laid_out(operations: list[sembuf]) -> bytes:
+    """Return the operations as C has them, one ``struct sembuf`` behind the other."""
+    try:
+        return b"".join([_SEMBUF.pack(*each) for each in operations])
+    except StructError:
+        from shmlab.sysv.layouts import SemBuf
+
+        for each in operations:
+            for name, ctype in SemBuf._fields_:
+                libc.fits(getattr(each, name), ctype, name)  # says which one is wrong, and how
+        raise
 
 
 def semctl(semid: int, semnum: int, cmd: int, arg: Any = None) -> Any:
