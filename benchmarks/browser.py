@@ -147,7 +147,8 @@ class Notebook:
 
     def open(self) -> "Notebook":
         """Open it and wait until its kernel is idle."""
-        if self.page.url == "about:blank":
+        new = self.page.url == "about:blank"
+        if new:
             # A workspace of its own: JupyterLab sends the second page in one on to another.
             workspace = f"{self.lab.url}/lab/workspaces/{uuid.uuid4().hex[:8]}"
             self.page.goto(f"{workspace}?token={self.lab.token}")
@@ -157,7 +158,7 @@ class Notebook:
         self.page.wait_for_function(
             "path => jupyterapp.shell.currentWidget?.context?.path === path",
             arg=self.path,
-            timeout=60 * SECONDS,
+            timeout=(60 if new else 20) * SECONDS,
         )
         self.page.evaluate("() => jupyterapp.shell.currentWidget.context.ready")
         self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.ready")
