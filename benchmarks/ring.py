@@ -1,8 +1,9 @@
 """How fast is the ring (``shmlab.ring``), against the ways that a kernel offers, and against mere copying?
 
 Messages of 64 KiB stream from a process to its child, which gets each as bytes of its own and looks at both
-its ends. A hand-off is a small message there and one back, the two processes on two processors: the peer, a
-pair of posix_ipc's semaphores, hands over the turn and no message.
+its ends. The first 64 messages of each way aren't counted: in them the ring's pages are touched for the first
+time. A hand-off is a small message there and one back, the two processes on two processors: the peer, a pair
+of posix_ipc's semaphores, hands over the turn and no message.
 """
 
 import os

@@ -22,6 +22,7 @@ from shmlab import posix
 
 TYPE_CHECKING = False  # typing's own costs a worker milliseconds
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 ORDERED = os.uname().machine in ("x86_64", "i686", "s390x")
@@ -60,19 +61,23 @@ class Ring:
         self._stride = LINE + _rounded(self.size)
 
     @classmethod
-    def create(cls, name: str, slots: int, size: int) -> "Ring":
+    def create(
+        cls, name: str, slots: int, size: int, memory: "Callable[[str, int], Any]" = posix.create
+    ) -> "Ring":
         """Create a ring of *slots* slots for messages of at most *size* bytes, as the object *name* and two
-        semaphores ``name.c`` and ``name.p``.
+        semaphores ``name.c`` and ``name.p``. *memory* is called with the name and a number of bytes: by
+        default it makes the object; what returns the attachment of a System V segment will do as well, for
+        children that inherit it.
 
         Raises ValueError for no slot or no size, FileExistsError, OSError (ENOSPC) when /dev/shm has no room.
         """
         if slots < 1 or size < 1:
             raise ValueError(f"a ring has at least one slot of one byte, not slots={slots}, size={size}")
-        mapping = posix.create(name, HEADER + slots * (LINE + _rounded(size)))
+        mapping = memory(name, HEADER + slots * (LINE + _rounded(size)))
         try:
             bells = tuple(posix.sem_open(each, posix.O_CREAT | posix.O_EXCL) for each in _bells(name))
         except BaseException:
-            posix.munmap(mapping)
+            _let_go(mapping)
             _unlink(name)
             raise
         words = mapping.buf.cast("Q")
@@ -159,7 +164,7 @@ class Ring:
             return
         self._words.release()
         self._bytes.release()
-        posix.munmap(self._mapping)
+        _let_go(self._mapping)
         self._mapping = None
         for bell in (self._consumers_bell, self._producers_bell):
             posix.sem_close(bell)
@@ -192,6 +197,11 @@ class Ring:
             except TimeoutError:
                 pass
         words[sleeps] = 0
+
+
+def _let_go(memory: "Any") -> None:
+    with memory:  # whose end unmaps a mapping, and detaches a segment
+        pass
 
 
 def _rounded(size: int) -> int:

@@ -50,6 +50,7 @@ from shmlab.figures.race import (
     draw_survivors,
     short_number,
 )
+from shmlab.figures.ratios import describe_ratios, draw_ratios
 from shmlab.figures.ring import RingGate, RingItem, RingState, describe_ring, draw_ring
 from shmlab.figures.steps import draw_step
 from shmlab.figures.strip import StripStep, StripValue, describe_strip, draw_strip
@@ -114,6 +115,7 @@ __all__ = [
     "describe_ipcs",
     "describe_race",
     "describe_rates",
+    "describe_ratios",
     "describe_ring",
     "describe_strip",
     "describe_survivors",
@@ -131,6 +133,7 @@ __all__ = [
     "draw_listings",
     "draw_race",
     "draw_rates",
+    "draw_ratios",
     "draw_ring",
     "draw_step",
     "draw_strip",
