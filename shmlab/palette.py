@@ -23,5 +23,14 @@ CHANGED = "#E69F00"
 RIGHT = "#007A5A"
 WRONG = "#B34700"
 
+LIGHT = frozenset({"#CC79A7", "#E69F00", "#56B4E9"})
+"""Process colours on which white can't be read."""
+
+
+def ink_on(colour: str) -> str:
+    """Return what is written in on a process's colour, ``"#RRGGBB"``: white, or on a light one black."""
+    return INK if colour in LIGHT else PAPER
+
+
 BYTE_COLOURMAP = "cividis"
 """matplotlib's name of the map from byte value (0 dark, 255 bright) to colour."""

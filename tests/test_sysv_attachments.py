@@ -316,6 +316,23 @@ def test_unmapped_behind_its_back_is_einval_once(segment):
         again.buf[0] = 1
 
 
+@pytest.mark.parametrize("how", ["dropped", "with a view that outlives it", "at the interpreter's end"])
+def test_unmapped_behind_its_back_and_forgotten_says_nothing(segment, how):
+    forget = {
+        "dropped": "del attached",
+        "with a view that outlives it": "view = attached.buf[1:]; del attached; del view",
+        "at the interpreter's end": "",
+    }[how]
+    ended = python(f"""
+        from shmlab import libc, sysv
+        attached = sysv.shmat({segment})
+        libc.munmap(attached.address, {2 * PAGE})
+        {forget}
+        print("went on")
+    """)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "went on\n", "")
+
+
 def test_f50_a_part_unmapped_behind_its_back(segment):
     attached = sysv.shmat(segment)
     libc.munmap(attached.address, PAGE)

@@ -97,7 +97,7 @@ def draw_race(ax: "Axes", state: RaceState, name: str) -> None:
         if begin:
             ax.axvline(begin, color=QUIET, linestyle=":", linewidth=2)
         if end - begin > 0.16 * state.seconds[-1]:
-            words = "no cure" if cure == "none" else cure.removesuffix(" semaphore")
+            words = "nothing" if cure == "none" else cure.removesuffix(" semaphore")
             ax.text((begin + end) / 2, top * 0.98, words, size=TYPE - 1, color=INK, ha="center", va="top")
     dress(ax, state.words[0].upper() + state.words[1:], "seconds of race", "increments")
     ax.set_xlim(0, max(state.seconds[-1], 0.1))

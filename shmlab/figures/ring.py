@@ -10,7 +10,7 @@ from math import cos, pi, sin
 from typing import TYPE_CHECKING
 
 from shmlab.figures.common import TYPE
-from shmlab.palette import INK, PAPER, QUIET
+from shmlab.palette import INK, PAPER, QUIET, ink_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,10 +97,6 @@ def _in_order(state: RingState) -> list[RingItem | None]:
     return [state.items[(state.head + place) % slots] for place in range(slots)]
 
 
-LIGHT = frozenset({"#CC79A7", "#E69F00", "#56B4E9"})
-"""Colours of processes on which dark type reads better than white."""
-
-
 def draw_ring(ax: "Axes", state: RingState, name: str) -> None:
     """Draw the ring on the left and its semaphores on the right; the slots go round from the top."""
     ax.set(xlim=(-1.75, 4.6), ylim=(-1.75, 1.75), aspect="equal")
@@ -133,7 +129,7 @@ def _draw_slots(ax: "Axes", state: RingState) -> None:
             ax.text(
                 *(0.775 * cos(middle), 0.775 * sin(middle), item.text),
                 size=TYPE + (4 if slots <= 12 else 0),
-                color=QUIET if not full else INK if item.colour in LIGHT else PAPER,
+                color=QUIET if not full else ink_on(item.colour),
                 weight="bold" if full else "normal",
                 ha="center",
                 va="center",

@@ -10,7 +10,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from shmlab.figures.common import TYPE
-from shmlab.palette import CHANGED, INK, PAPER, QUIET
+from shmlab.palette import CHANGED, INK, PAPER, QUIET, ink_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,7 +127,7 @@ def _step(ax: "Axes", step: StripStep, x: float, y: float) -> None:
     ax.add_patch(box)
     sign = {"blocked": " …", "ended": " ■", "idle": " –", "running": " …"}.get(step.kind, "")  # noqa: RUF001
     ax.text(x + 4 + (STEP - 12) / 2, y + 22, step.who + sign, fontsize=TYPE + 1, weight="bold", ha="center",
-            va="center", color=PAPER if filled else step.colour, parse_math=False)  # fmt: skip
+            va="center", color=ink_on(step.colour) if filled else step.colour, parse_math=False)  # fmt: skip
     room = 11
     lines = wrap(step.words, room)[:2] or [""]
     if len(" ".join(lines)) < len(step.words):

@@ -16,16 +16,18 @@ import traitlets
 
 from shmlab import figures
 from shmlab.palette import PROCESS_COLOURS
+from shmlab.panels.cards import listing, shown, still_listing, unavailable
 from shmlab.panels.frames import FrameLoop
 from shmlab.panels.live import DRAWING, LiveView, front_end
 from shmlab.processes import Process, start
-from shmlab.programs import find_compiler
 
 RATE = 30.0
 """Looks at the processes a second, at most."""
 
-SHOWN_OUTPUT = 2000
-"""Characters of a process's output that reach the screen: the last ones."""
+TAKEN_AWAY = ("released memoryview", "has been unmapped", "has been detached")
+"""What Python, `posix` and `sysv` say of a memory that isn't there any more."""
+
+REMEDY = "Run the lesson's cells again from the top."
 
 
 class Controls(anywidget.AnyWidget):
@@ -37,12 +39,20 @@ class Controls(anywidget.AnyWidget):
     listings: Any = traitlets.List().tag(sync=True)
     speed = traitlets.Float(0.0).tag(sync=True)
     """Steps a second; 0 for full speed."""
+    toolbar = traitlets.Bool(True).tag(sync=True)
+    """Whether the buttons for all of them are shown; without, the sources are lower as well."""
 
-    def __init__(self, processes: Sequence[Process], act: Callable[[str, str | None], None], speed: float):
+    def __init__(
+        self,
+        processes: Sequence[Process],
+        act: Callable[[str, str | None], None],
+        speed: float = 0.0,
+        toolbar: bool = True,
+    ) -> None:
         self._processes = tuple(processes)
         self._act = act
         self._last: object = None
-        super().__init__(listings=[_listing(each) for each in processes], speed=speed)
+        super().__init__(listings=[listing(each) for each in processes], speed=speed, toolbar=toolbar)
         self.loop = FrameLoop(
             self._tick,
             RATE,
@@ -62,7 +72,7 @@ class Controls(anywidget.AnyWidget):
         self.send({"say": words})
 
     def _tick(self, number: int) -> bool:
-        states = [_shown(each) for each in self._processes]
+        states = [shown(each) for each in self._processes]
         if states == self._last:
             return False
         self.send({"states": states, "frame": number, "heard": self.loop.acknowledged})
@@ -89,7 +99,8 @@ class Panel(ipywidgets.VBox):
 
     Processes without a label or colour of their own become A, B, C … in the palette's order. *speed* is how
     many steps a second they take after Start, None for as fast as they can. *on_reset* is called by Reset
-    once the processes are gone: the place to write the memory's first contents again.
+    once the processes are gone: the place to write the memory's first contents again. With *views_first* the
+    views stand between the buttons and the sources, which are lower then: for views that are tall.
 
     Raises ValueError for two processes of one label, or none at all.
     """
@@ -100,6 +111,7 @@ class Panel(ipywidgets.VBox):
         views: Sequence[LiveView] = (),
         speed: float | None = 4.0,
         on_reset: Callable[[], object] | None = None,
+        views_first: bool = False,
     ) -> None:
         if not processes:
             raise ValueError("a panel needs at least one process")
@@ -116,8 +128,11 @@ class Panel(ipywidgets.VBox):
         self.processes = processes
         self.views = tuple(views)
         self._on_reset = on_reset
-        self.controls = Controls(processes, self._act, 0.0 if speed is None else _speed(speed))
-        super().__init__(children=[self.controls, *views])
+        steps = 0.0 if speed is None else _speed(speed)
+        self.controls = Controls(() if views_first else processes, self._act, steps)
+        """The buttons and the speed, and unless the views come first, the processes."""
+        self._cards = [Controls(processes, self._act, toolbar=False)] if views_first else []
+        super().__init__(children=[self.controls, *views, *self._cards])
         self.controls.observe(self._speed_changed, "speed")
 
     def __repr__(self) -> str:
@@ -169,15 +184,14 @@ class Panel(ipywidgets.VBox):
         for process in self.processes:
             process.reset()
         if self._on_reset is not None:
-            self._on_reset()
+            renew(self._on_reset)
 
     def close(self) -> None:
         """End the processes and the frames and take the panel off the page. May be called twice."""
         if "controls" in self.__dict__:
             self.stop()
-            self.controls.close()
-            for view in self.views:
-                view.close()
+            for part in (self.controls, *self.views, *self._cards):
+                part.close()
         super().close()
 
     def picture(self) -> None:
@@ -197,7 +211,7 @@ class Panel(ipywidgets.VBox):
         )
 
     def _available(self) -> list[Process]:
-        return [each for each in self.processes if not _unavailable(each)]
+        return [each for each in self.processes if not unavailable(each)]
 
     def _act(self, what: str, label: str | None) -> None:
         """Do what a button says."""
@@ -208,6 +222,8 @@ class Panel(ipywidgets.VBox):
             "reset": self.reset,
             "step": lambda: self.step(label),
         }
+        for view in self.views:
+            view.start()  # whoever clicks wants to see what comes of it
         actions[what]()
 
     def _speed_changed(self, _change: object) -> None:
@@ -218,9 +234,10 @@ class Panel(ipywidgets.VBox):
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
         sentence = self.sentence
         with DRAWING:
-            drawn = figures.draw_listings([_still_listing(each) for each in self.processes])
-            parts = [figures.png(drawn)]
-        parts += [part for view in self.views if (part := view.still()) is not None]
+            drawn = figures.draw_listings([still_listing(each) for each in self.processes])
+            listings = [figures.png(drawn)]
+        seen = [part for view in self.views if (part := view.still()) is not None]
+        parts = [*seen, *listings] if self._cards else [*listings, *seen]
         return {"text/plain": sentence, "image/png": figures.stack(parts)}, {"image/png": {"alt": sentence}}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -228,7 +245,8 @@ class Panel(ipywidgets.VBox):
         shown = super()._repr_mimebundle_(**kwargs)
         if shown is None:
             return bundle, metadata
-        self.controls.loop.start()
+        for controls in (self.controls, *self._cards):
+            controls.loop.start()
         for view in self.views:
             with contextlib.suppress(Exception):
                 view.start()
@@ -236,47 +254,23 @@ class Panel(ipywidgets.VBox):
         return data | bundle, more | metadata
 
 
+def renew(setup: Callable[[], object]) -> None:
+    """Make the memory as new by *setup*, as Reset does.
+
+    Raises RuntimeError, with the remedy, when the lesson has taken that memory away since: a panel stays on
+    screen after the lesson's last cell.
+    """
+    try:
+        setup()
+    except FileNotFoundError as error:
+        raise RuntimeError(f"{error.filename!r} has been removed since. {REMEDY}") from error
+    except ValueError as error:
+        if not any(words in str(error) for words in TAKEN_AWAY):
+            raise
+        raise RuntimeError(f"The memory has been unmapped since. {REMEDY}") from error
+
+
 def _speed(speed: float) -> float:
     if not speed > 0:
         raise ValueError(f"speed is steps a second and must be greater than 0, not {speed!r}")
     return float(speed)
-
-
-def _unavailable(process: Process) -> str:
-    """Why a process can't run on this machine; empty when it can."""
-    if process.program.language == "C" and find_compiler() is None:
-        return "Not here: there is no C compiler on this machine. Install the package gcc."
-    return ""
-
-
-def _listing(process: Process) -> dict[str, Any]:
-    return {
-        "label": process.label,
-        "colour": process.colour,
-        "program": process.program.name,
-        "language": process.program.language,
-        "source": process.program.source.splitlines(),
-        "unavailable": _unavailable(process),
-    }
-
-
-def _shown(process: Process) -> dict[str, Any]:
-    state = process.state
-    return {
-        "kind": state.kind,
-        "words": str(state),
-        "step": state.step,
-        "line": state.line or 0,
-        "locals": state.locals,
-        # What faulthandler reports of a fatal signal, the marked line shows better.
-        "output": process.output.partition("Fatal Python error: ")[0][-SHOWN_OUTPUT:],
-    }
-
-
-def _still_listing(process: Process) -> figures.Listing:
-    state = process.state
-    title = f"{process.label}  {process.program.name} · {process.program.language}"
-    words = _unavailable(process) or str(state)
-    return figures.Listing(
-        title, process.colour, words, tuple(process.program.source.splitlines()), state.line
-    )

@@ -33,21 +33,39 @@ function speedSlider(model) {
   return { label, end: () => model.off("change:speed", show) };
 }
 
+/** Make the buttons for all processes, and the slider. */
+function toolbar(model, send) {
+  const tools = make("div", "tools");
+  tools.setAttribute("role", "toolbar");
+  tools.setAttribute("aria-label", "Controls of the processes");
+  for (const [words, title] of [
+    ["Start", "Start the processes, or let them go on"],
+    ["Pause", "Stop each after the step it is in"],
+    ["Stop", "End the processes"],
+    ["Reset", "End the processes and be as new, the memory too"],
+  ]) {
+    tools.appendChild(button(words, title, () => send({ do: words.toLowerCase() })));
+  }
+  const slider = speedSlider(model);
+  tools.appendChild(slider.label);
+  return { tools, end: slider.end };
+}
+
 /** Make the column of one process; returns it with the function that shows a state. */
-function column(listing, send) {
+function column(listing, keys, send, root) {
   const card = make("article", "process");
-  card.style.setProperty("--colour", listing.colour);
+  paintIn(card, listing);
   card.dataset.label = listing.label;
   const head = card.appendChild(make("header", ""));
   head.appendChild(make("span", "label", listing.label));
   head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
   const step = head.appendChild(
-    button(`Step ${listing.label}`, `Let ${listing.label} take one step`, () => send({ do: "step", label: listing.label })),
+    button(`Step ${listing.label}`, `Let ${listing.label} take one step (${keys})`, () => send({ do: "step", label: listing.label })),
   );
   const words = card.appendChild(make("p", "state"));
   words.setAttribute("role", "status");
   const { source, mark } = listed(listing);
-  card.appendChild(source);
+  card.appendChild(wrapped(source, 2));
   const variables = card.appendChild(make("dl", "locals"));
   const output = card.appendChild(make("pre", "output"));
   output.hidden = true;
@@ -77,17 +95,16 @@ function column(listing, send) {
       output.hidden = !state.output;
       output.scrollTop = output.scrollHeight;
     }
-    step.disabled = state.kind === "ended";
+    enable(step, state.kind !== "ended", root);
   }
 
-  return { card, show };
+  return { card, step, show };
 }
 
 function render({ model, el }) {
   const root = make("section", "shmlab-live shmlab-processes");
-  const tools = root.appendChild(make("div", "tools"));
-  tools.setAttribute("role", "toolbar");
-  tools.setAttribute("aria-label", "Controls of the processes");
+  root.dataset.count = String(model.get("listings").length);
+  root.dataset.toolbar = String(model.get("toolbar"));
   const say = root.appendChild(make("div", "say"));
   say.setAttribute("role", "status");
   say.hidden = true;
@@ -108,21 +125,15 @@ function render({ model, el }) {
       write(say, "The kernel that ran these processes is gone, and they with it. Run the cells again from the top.");
     },
   });
-  for (const [words, title] of [
-    ["Start", "Start the processes, or let them go on"],
-    ["Pause", "Stop each after the step it is in"],
-    ["Stop", "End the processes"],
-    ["Reset", "End the processes and be as new"],
-  ]) {
-    tools.appendChild(button(words, title, () => view.send({ do: words.toLowerCase() })));
-  }
-  const slider = speedSlider(model);
-  tools.appendChild(slider.label);
-  const columns = model.get("listings").map((listing) => column(listing, view.send));
+  const bar = model.get("toolbar") ? toolbar(model, view.send) : null;
+  if (bar) root.prepend(bar.tools);
+  const listings = model.get("listings");
+  const columns = listings.map((listing, index) => column(listing, keysOf(listings, index), view.send, root));
   cards.append(...columns.map(({ card }) => card));
+  steppedByKey(root, listings, columns.map(({ step }) => step));
 
   return () => {
-    slider.end();
+    bar?.end();
     view.end();
   };
 }

@@ -157,7 +157,7 @@ function render({ model, el }) {
     spells.forEach(([begin, cure], at) => {
       if (begin > 0) line(context, x(begin), top, x(begin), bottom);
       if (x(ends[at]) - x(begin) < 80) return;
-      const words = cure === "none" ? "no cure" : cure.replace(/ semaphore$/, "");
+      const words = cure === "none" ? "nothing" : cure.replace(/ semaphore$/, "");
       text(context, words, (x(begin) + x(ends[at])) / 2, top + 10, { ...theme, align: "center" });
     });
     context.setLineDash([]);

@@ -1,7 +1,7 @@
 // The ring in the browser: the slots of a bounded buffer with head, tail and fill level, its semaphores beside it, and
 // a slider for the speed of each process. Laid out as the still picture is (figures/ring.py).
 
-const HEIGHT = 400; // of the ring, in CSS pixels
+const HEIGHT = 360; // of the ring, in CSS pixels
 const [WIDEST, NARROW] = [940, 640]; // narrower than that, the semaphores stand below the ring
 const PITCH = 88; // from one of them to the next
 const OWN_SPEEDS = [1, 2, 4, 8, 16, 32, 64, 125, 250, 500, 1000, 0]; // steps a second; 0: as fast as it can
@@ -91,7 +91,7 @@ function render({ model, el }) {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     const theme = { ink: style.color, family: style.fontFamily };
-    ring(context, Math.min(200, width * 0.46), Math.min(215, width / 2), theme);
+    ring(context, Math.min(172, width * 0.42), Math.min(215, width / 2), theme);
     if (below) rows(context, 8, HEIGHT + below / 2, theme);
     else rows(context, Math.min(480, width * 0.6), HEIGHT / 2, theme);
   }
@@ -108,7 +108,7 @@ function render({ model, el }) {
 
   function ring(context, reach, x, theme) {
     const { items, head, tail } = state;
-    const [outer, inner, y] = [reach * 0.72, reach * 0.4, HEIGHT / 2];
+    const [outer, inner, y] = [reach * 0.74, reach * 0.36, HEIGHT / 2];
     const each = TURN / items.length;
     const angle = (count) => -TURN / 4 + (count % items.length) * each;
     context.lineWidth = 2;
@@ -125,7 +125,7 @@ function render({ model, el }) {
         context.fill();
       }
       context.stroke();
-      const [at, size] = [(outer + inner) / 2, items.length <= 12 ? 18 : 14];
+      const [at, size] = [(outer + inner) / 2, items.length > 12 ? 14 : words.length > 4 ? 16 : 18];
       const look = { ...theme, size, bold: full, quiet: !full, ink: full ? on : theme.ink };
       text(context, words, x + at * Math.cos(middle), y + at * Math.sin(middle), look);
     });

@@ -14,8 +14,8 @@ from typing import Any
 import traitlets
 
 from shmlab import figures, names, observe, posix
-from shmlab.figures.ring import LIGHT, MOST_SLOTS, RingGate, RingItem, RingState
-from shmlab.palette import INK, PAPER, QUIET
+from shmlab.figures.ring import MOST_SLOTS, RingGate, RingItem, RingState
+from shmlab.palette import QUIET, ink_on
 from shmlab.panels.live import LiveView, Look, front_end
 from shmlab.panels.panel import Panel, _speed
 from shmlab.processes import Process, start
@@ -124,10 +124,7 @@ class RingView(LiveView):
 
     def _frame(self, look: Look) -> tuple[dict[str, Any], list[bytes]]:
         state = _of(look)
-        items = [
-            each and [each.text, each.colour, each.waiting, INK if each.colour in LIGHT else PAPER]
-            for each in state.items
-        ]
+        items = [each and [each.text, each.colour, each.waiting, ink_on(each.colour)] for each in state.items]
         gates = [[each.word, each.told, each.words, bool(each.waiting)] for each in state.gates]
         content = {"head": state.head, "tail": state.tail, "items": items, "gates": gates}
         return content | {"trouble": state.trouble}, []
@@ -155,8 +152,8 @@ def _of(look: Look) -> RingState:
 
 
 class RingPanel(Panel):
-    """The processes of a bounded buffer with their controls, a :class:`RingView` of it below, and a slider
-    for the speed of each.
+    """The processes of a bounded buffer: their controls, a slider for the speed of each, a :class:`RingView`
+    of the buffer, and below it their sources.
 
     *name* is the buffer's, *gates* are its semaphores. The *speed* of the controls is everybody's: whoever
     changes it changes each process's own (:meth:`set_speed`).
@@ -171,7 +168,7 @@ class RingPanel(Panel):
         on_reset: Callable[[], object] | None = None,
     ) -> None:
         self.ring = RingView(name, processes, gates)
-        super().__init__(*processes, views=[self.ring], speed=speed, on_reset=on_reset)
+        super().__init__(*processes, views=[self.ring], speed=speed, on_reset=on_reset, views_first=True)
         self.ring.listings = [
             {"label": each.label, "colour": each.colour, "program": each.program.name} for each in processes
         ]

@@ -6,7 +6,7 @@ const SIGNS = { blocked: "…", running: "…", ended: "■", idle: "–" };
 /** Make the card of one process; returns it with the function that shows where it is. */
 function schedulerCard(listing, key, send, root) {
   const card = make("article", "process");
-  card.style.setProperty("--colour", listing.colour);
+  paintIn(card, listing);
   card.dataset.label = listing.label;
   const head = card.appendChild(make("header", ""));
   head.appendChild(make("span", "label", listing.label));
@@ -62,9 +62,8 @@ function field(words, name, hint) {
 
 function render({ model, el }) {
   const listings = model.get("listings");
-  const colours = Object.fromEntries(listings.map((each) => [each.label, each.colour]));
+  const colours = Object.fromEntries(listings.map((each) => [each.label, each]));
   const root = make("section", "shmlab-live shmlab-processes shmlab-scheduler");
-  root.tabIndex = -1; // a click anywhere in it brings the keys here
   root.setAttribute("aria-label", model.get("title"));
   root.dataset.count = String(listings.length);
   root.appendChild(make("div", "title", model.get("title")));
@@ -90,9 +89,53 @@ function render({ model, el }) {
   strip.tabIndex = 0;
   strip.setAttribute("aria-label", "The steps taken");
   const none = root.appendChild(make("p", "hint", "No step yet. Step buttons, or the keys of their letters, let one process on."));
+  const offered = root.appendChild(make("div", "offered"));
   el.appendChild(root);
 
   let taken = "";
+
+  /** Show the schedules that can be replayed: a row each, and a click on a row, or on its button, replays it. */
+  function showOffered() {
+    const { headings = [], rows = [], remarks = [] } = model.get("table");
+    offered.hidden = !rows.length;
+    offered.replaceChildren();
+    if (!rows.length) return;
+    offered.appendChild(make("p", "hint", "Click a row to replay it, in fresh processes."));
+    const frame = offered.appendChild(make("div", "frame"));
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "region");
+    frame.setAttribute("aria-label", "Schedules to replay");
+    const table = frame.appendChild(make("table", ""));
+    const head = table.appendChild(make("thead", "")).appendChild(make("tr", ""));
+    for (const heading of headings) head.appendChild(make("th", "", heading)).scope = "col";
+    const body = table.appendChild(make("tbody", ""));
+    rows.forEach(({ turns, cells: [schedule, ...cells] }, at) => {
+      const line = body.appendChild(make("tr", ""));
+      line.dataset.schedule = schedule;
+      const choose = () => view.send({ do: "replay row", row: at });
+      const pick = line.appendChild(make("td", "")).appendChild(button("", `Replay ${schedule}`, choose));
+      pick.className = "pick";
+      pick.setAttribute("aria-label", `Replay ${schedule}`);
+      for (const [who, letters, chosen, words] of turns) {
+        const node = chip(pick, who, letters);
+        node.title = words;
+        node.classList.toggle("let-on", !chosen);
+      }
+      for (const cell of cells) line.appendChild(make("td", "", cell));
+      line.addEventListener("click", (event) => {
+        if (!event.target.closest("button")) choose();
+      });
+    });
+    for (const remark of remarks) offered.appendChild(make("div", "remark", remark));
+    markOffered();
+  }
+
+  /** Mark the row whose schedule the panel stands at the end of. */
+  function markOffered() {
+    for (const line of offered.querySelectorAll("tbody tr")) {
+      line.classList.toggle("chosen", line.dataset.schedule === root.dataset.schedule);
+    }
+  }
 
   /** Show the memory's values: a name and a value each, what the last step changed marked. */
   function showShared(content) {
@@ -119,7 +162,7 @@ function render({ model, el }) {
 
   function chip(parent, label, text = label) {
     const node = parent.appendChild(make("span", "chip", text));
-    node.style.setProperty("--colour", colours[label] ?? "#6b6b6b");
+    paintIn(node, colours[label] ?? { colour: "#6b6b6b", ink: "#fff" });
     return node;
   }
 
@@ -151,6 +194,7 @@ function render({ model, el }) {
     root.dataset.kind = content.kind;
     root.dataset.schedule = content.schedule;
     root.dataset.turns = String(content.turns.length + content.earlier);
+    markOffered();
     for (const [what, can] of Object.entries(content.can)) {
       if (buttons[what]) enable(buttons[what], can, root);
     }
@@ -180,16 +224,13 @@ function render({ model, el }) {
     },
   });
 
-  const letters = listings.every((each) => each.label.length === 1);
-  const cards = listings.map((listing, index) =>
-    schedulerCard(listing, letters ? `key ${listing.label} or ${index + 1}` : `key ${index + 1}`, view.send, root),
-  );
+  const cards = listings.map((listing, index) => schedulerCard(listing, keysOf(listings, index), view.send, root));
   const [first, ...rest] = cards.map(({ card }) => card);
   body.append(...(listings.length === 2 ? [first, shared, ...rest] : [shared, first, ...rest]));
 
   const buttons = {};
   for (const [title, tip] of [
-    ["Let go", "Let all go on by themselves, at full speed"],
+    ["Start", "Start the processes, or let them go on, at full speed"],
     ["Pause", "Stop each after the step it is in"],
     ["Stop", "End the processes"],
     ["Reset", "End the processes and be as new, the memory too"],
@@ -218,19 +259,15 @@ function render({ model, el }) {
     });
   }
 
-  root.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const index = listings.findIndex(
-      ({ label }, at) => event.key === String(at + 1) || (letters && event.key.toUpperCase() === label.toUpperCase()),
-    );
-    const pressed = event.key === "Backspace" ? buttons.undo : cards[index]?.step;
-    if (!pressed) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (!pressed.disabled) pressed.click();
-  });
+  steppedByKey(root, listings, cards.map(({ step }) => step), { Backspace: buttons.undo });
 
-  return () => view.end();
+  model.on("change:table", showOffered);
+  showOffered();
+
+  return () => {
+    model.off("change:table", showOffered);
+    view.end();
+  };
 }
 
 export default { render };

@@ -9,17 +9,19 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import anywidget
 import traitlets
 
-from shmlab.panels import stage
+from shmlab.panels import cards, stage
 from shmlab.panels.frames import FrameLoop
 from shmlab.panels.live import DRAWING, front_end
-from shmlab.panels.panel import _listing
+from shmlab.panels.panel import renew
 from shmlab.processes.interleaving import Interleaving
 from shmlab.processes.process import Process
+from shmlab.processes.schedule_table import ScheduleTable
 from shmlab.processes.surroundings import Watch
 from shmlab.processes.turns import Run, Turn
 
@@ -49,6 +51,8 @@ class Scheduler(anywidget.AnyWidget):
 
     listings: Any = traitlets.List().tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
+    table: Any = traitlets.Dict().tag(sync=True)
+    """What is shown of the runs that :meth:`offer` was given; empty before."""
 
     def __init__(
         self,
@@ -63,13 +67,15 @@ class Scheduler(anywidget.AnyWidget):
         processes = tuple(processes)
         if not 1 < len(processes) < 5:
             raise ValueError(f"a scheduler has two to four processes, not {len(processes)}")
-        self.stage = Interleaving(processes, setup=setup, watch=watch, outcome=outcome, timeout=timeout)
+        made_ready = None if setup is None else partial(renew, setup)
+        self.stage = Interleaving(processes, setup=made_ready, watch=watch, outcome=outcome, timeout=timeout)
         """The processes and their history; what it tells, the panel shows."""
+        self._offered = ScheduleTable()
         self._last: object = None
         self._telling = threading.Lock()
         self._number = 0
         heading = title or "You are the scheduler: who goes next?"
-        super().__init__(listings=[_listing(each) for each in self.stage.processes], title=heading)
+        super().__init__(listings=[cards.listing(each) for each in self.stage.processes], title=heading)
         self.loop = FrameLoop(
             self._tick,
             RATE,
@@ -107,6 +113,21 @@ class Scheduler(anywidget.AnyWidget):
         if isinstance(schedule, Run):
             return self._done(self.stage.replay(schedule.schedule, finish=True))
         return self._done(self.stage.replay(self.stage.choices if schedule is None else schedule))
+
+    def offer(self, runs: Iterable[Run]) -> None:
+        """Show *runs*, the rows of a table of schedules, below the steps: a click on one replays it.
+
+        Raises ValueError for a run of other processes than these.
+        """
+        table = runs if isinstance(runs, ScheduleTable) else ScheduleTable(runs)
+        for run in table:
+            if set(run.states) != set(self.stage.labels):
+                raise ValueError(
+                    f"the schedule {run.schedule} is one of the processes {', '.join(run.states)}; "
+                    f"this panel has {', '.join(self.stage.labels)}"
+                )
+        self._offered = table
+        self.table = stage.offered(table) if table else {}
 
     def random(self, seed: int | None = None) -> Run:
         """Run a schedule drawn at random, from a fresh start to the end; the same *seed* gives the same."""
@@ -209,8 +230,9 @@ class Scheduler(anywidget.AnyWidget):
             "step": lambda: self.step(str(content.get("label"))),
             "undo": self.undo,
             "replay": lambda: self.replay(str(content.get("schedule") or "") or None),
+            "replay row": lambda: self.replay(self._offered[_row(content.get("row"))]),
             "random": lambda: self.random(_seed(content.get("seed"))),
-            "let go": self.let_go,
+            "start": self.let_go,
             "pause": self.pause,
             "stop": self.stop,
             "reset": self.reset,
@@ -244,6 +266,13 @@ class Scheduler(anywidget.AnyWidget):
 
 def _is_alive(stage: Interleaving) -> bool:
     return any(state.kind not in ("not started", "ended") for state in stage.states.values())
+
+
+def _row(number: object) -> int:
+    """Return the number of a row, counted from 0, as the browser sends it; ValueError for anything else."""
+    if not isinstance(number, int) or number < 0:
+        raise ValueError(f"{number!r} isn't the number of a row")
+    return number
 
 
 def _seed(text: object) -> int | None:

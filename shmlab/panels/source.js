@@ -16,6 +16,37 @@ function enable(node, can, root) {
   node.disabled = !can;
 }
 
+/** Whether each label is a letter, and so a key. */
+const lettered = (listings) => listings.every(({ label }) => label.length === 1);
+
+/** Which keys step the process at `index`, in words. */
+function keysOf(listings, index) {
+  return lettered(listings) ? `key ${listings[index].label} or ${index + 1}` : `key ${index + 1}`;
+}
+
+/** With the focus in a panel the letter of a process, or its number, presses its Step button; `more` are other keys. */
+function steppedByKey(root, listings, steps, more = {}) {
+  root.tabIndex = -1; // a click anywhere in it brings the keys here
+  const letters = lettered(listings);
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const index = listings.findIndex(
+      ({ label }, at) => event.key === String(at + 1) || (letters && event.key.toUpperCase() === label.toUpperCase()),
+    );
+    const pressed = more[event.key] ?? steps[index];
+    if (!pressed) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!pressed.disabled) pressed.click();
+  });
+}
+
+/** Give an element the colour of a process, and what is written in on it. */
+function paintIn(node, { colour, ink }) {
+  node.style.setProperty("--colour", colour);
+  node.style.setProperty("--ink", ink);
+}
+
 /** Make the listing of a program; returns its element and the function that marks a line, counted from 1. */
 function listed(listing) {
   const source = make("div", "source");
@@ -54,6 +85,9 @@ function wrapped(source, hang = 4) {
     const [indent] = code.textContent.replaceAll("\t", "    ").match(/^ */);
     code.style.paddingLeft = `${indent.length + hang}ch`;
     code.style.textIndent = `-${indent.length + hang}ch`;
+    // A line may be broken after a hyphen, and so in the middle of an arrow.
+    const parts = code.textContent.split(/(->)/);
+    if (parts.length > 1) code.replaceChildren(...parts.map((part) => (part === "->" ? make("span", "arrow", part) : part)));
   }
   return source;
 }

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from shmlab import figures
-from shmlab.panels.panel import SHOWN_OUTPUT, _unavailable
+from shmlab.panels.cards import SHOWN_OUTPUT, shown_locals, unavailable
 from shmlab.processes.interleaving import Interleaving
 from shmlab.processes.process import Process, State
+from shmlab.processes.schedule_table import SHOWN, ScheduleTable, letter, shown_turns
 from shmlab.processes.turns import Semaphore, Turn, plain, told
 
 SHOWN_TURNS = 120
@@ -28,7 +29,7 @@ def shown(stage: Interleaving) -> dict[str, Any]:
     last = turns[-1] if turns else None
     before = turns[-2].memory if len(turns) > 1 else {}
     free = any(process.free for process in stage.processes)
-    unavailable = any(_unavailable(process) for process in stage.processes)
+    missing = any(unavailable(process) for process in stage.processes)
     return {
         "processes": [
             _process(process, states[process.label], waits.get(process.label, ""))
@@ -46,13 +47,28 @@ def shown(stage: Interleaving) -> dict[str, Any]:
         "kind": _kind(stage),
         "can": {
             "undo": any(each.chosen for each in turns),
-            "replay": not unavailable,
-            "random": not unavailable,
-            "let go": not unavailable and not free and not _over(states.values()),
+            "replay": not missing,
+            "random": not missing,
+            "start": not missing and not free and not _over(states.values()),
             "pause": free,
             "stop": any(state.kind not in ("not started", "ended") for state in states.values()),
             "reset": bool(turns) or any(state.kind != "not started" for state in states.values()),
         },
+    }
+
+
+def offered(table: ScheduleTable) -> dict[str, Any]:
+    """Return what the browser shows of a table of schedules, each of whose rows can be replayed."""
+    return {
+        "headings": table.headings,
+        "rows": [
+            {
+                "turns": [[turn.who, letter(turn), turn.chosen, str(turn)] for turn in shown_turns(run)],
+                "cells": table.cells(run),
+            }
+            for run in table[:SHOWN]
+        ],
+        "remarks": table.remarks,
     }
 
 
@@ -63,10 +79,9 @@ def _process(process: Process, state: State, thing: str) -> dict[str, Any]:
         "words": told(state, thing),
         "step": state.step,
         "line": (state.outcome.line if state.outcome else None) or state.line or 0,
-        # A memoryview says nothing but its address, and what is in it stands beside.
-        "locals": [(name, plain(text)) for name, text in state.locals if not text.startswith("<memory at")],
+        "locals": [(name, plain(text)) for name, text in shown_locals(state)],
         "output": process.output.partition("Fatal Python error: ")[0][-SHOWN_OUTPUT:],
-        "can": not _unavailable(process) and state.kind not in ("ended", "blocked"),
+        "can": not unavailable(process) and state.kind not in ("ended", "blocked"),
     }
 
 
@@ -152,7 +167,7 @@ def still(stage: Interleaving) -> bytes:
 
 def _still_listing(stage: Interleaving, process: Process) -> figures.Listing:
     state = stage.states[process.label]
-    words = _unavailable(process) or told(state, stage.waits.get(process.label, ""))
+    words = unavailable(process) or told(state, stage.waits.get(process.label, ""))
     return figures.Listing(
         f"{process.label}  {process.program.name} · {process.program.language}",
         process.colour,

@@ -35,7 +35,7 @@ function render({ model, el }) {
   filters.setAttribute("role", "search");
   const search = make("input", "search");
   search.type = "search";
-  search.placeholder = "search, for instance ftruncate";
+  search.placeholder = "search: ftruncate";
   search.setAttribute("aria-label", "Show only statements with these words");
   filters.appendChild(search);
   const verdict = choice("verdict", "all verdicts", verdicts);

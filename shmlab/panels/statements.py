@@ -270,7 +270,7 @@ class Statements(anywidget.AnyWidget):
     # --- the still table ---------------------------------------------------------------------------------
 
     def _table(self) -> str:
-        """Return the rows that are shown as HTML; what was seen is folded in."""
+        """Return the rows that are shown as HTML; what was seen is folded in, unless it's another answer."""
         head = "".join(f"<th {LEFT}>{each}</th>" for each in ("", "statement", "verdict", "on this kernel"))
         body = "".join(self._table_row(self.statements[id_]) for id_ in self.shown)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -282,7 +282,10 @@ class Statements(anywidget.AnyWidget):
         found = "not run yet"
         if finding is not None:  # it's false when the kernel answers differently
             lines = "<br>".join(map(escape, finding.observed.splitlines()))
-            found = f"<details><summary>{_words(finding)}</summary>{lines}</details>"
+            differs = finding.status == document.DIFFERS
+            look = f' style="background:{WRONG};color:{PAPER};padding:1px 10px"' if differs else ""
+            folded = "<details open>" if differs else "<details>"
+            found = f"{folded}<summary><span{look}>{_words(finding)}</span></summary>{lines}</details>"
         cells = (
             f"<b>{each.id}</b><br>" + (f'<a href="{escape(link)}">{lesson}</a>' if link else lesson),
             f"<small>{escape(_section(each))}</small><br>{escape(each.words)}{correction}",

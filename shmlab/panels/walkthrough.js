@@ -51,7 +51,7 @@ function render({ model, el }) {
 
   const body = root.appendChild(make("div", "body"));
   const card = body.appendChild(make("article", "process"));
-  card.style.setProperty("--colour", listing.colour);
+  paintIn(card, listing);
   card.dataset.label = listing.label;
   const head = card.appendChild(make("header", ""));
   head.appendChild(make("span", "label", listing.label));

@@ -14,9 +14,9 @@ import traitlets
 
 from shmlab import figures
 from shmlab.observe import MapLine, table
+from shmlab.panels import cards
 from shmlab.panels.frames import FrameLoop
 from shmlab.panels.live import DRAWING, front_end
-from shmlab.panels.panel import _listing, _shown, _still_listing, _unavailable
 from shmlab.panels.scene import scene
 from shmlab.processes.kernel_view import Change
 from shmlab.processes.walk import Moment, Walk
@@ -50,7 +50,7 @@ class Walkthrough(anywidget.AnyWidget):
         self._drawing = threading.Lock()
         program = walk.process.program
         heading = title or f"{program.name} in {program.language}, call by call"
-        super().__init__(listing=_listing(walk.process), title=heading)
+        super().__init__(listing=cards.listing(walk.process), title=heading)
         self.loop = FrameLoop(
             self._tick,
             RATE,
@@ -151,7 +151,7 @@ class Walkthrough(anywidget.AnyWidget):
         drawing = self._png(moment)
         width = figures.WORLD_WIDTH
         with DRAWING:
-            parts = [figures.png(figures.draw_listings([_still_listing(self.walk.process)], width))]
+            parts = [figures.png(figures.draw_listings([cards.still_listing(self.walk.process)], width))]
             if moment.step:
                 rows = [
                     ("prototype", moment.prototype),
@@ -179,7 +179,7 @@ class Walkthrough(anywidget.AnyWidget):
 
 def shown(walk: Walk, moment: Moment) -> dict[str, Any]:
     """Return what the browser shows of *moment*, as plain values."""
-    unavailable = _unavailable(walk.process)
+    unavailable = cards.unavailable(walk.process)
     begun = walk.process.pid is not None
     return {
         "kind": moment.state.kind,
@@ -193,7 +193,7 @@ def shown(walk: Walk, moment: Moment) -> dict[str, Any]:
         "calls": _calls(walk, moment),
         "none": _no_calls(moment),
         "tables": _tables(moment, walk) if begun else [],
-        "output": _shown(walk.process)["output"],
+        "output": cards.shown(walk.process)["output"],
         "can": {
             "next": not unavailable and not moment.over,
             "run": not unavailable and not moment.over,

@@ -15,12 +15,14 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from shmlab import names, posix
 from shmlab.processes import board, sweep
 from shmlab.processes.ledger import Ledger
 
 if TYPE_CHECKING:
+    from shmlab.observe import Tracer
     from shmlab.processes.process import Process
 
 ROOT = str(Path(__file__).resolve().parents[2])
@@ -37,6 +39,8 @@ class Session:
         # What was launched and isn't known to have ended: kept, for a notebook that runs a cell a second time
         # drops its handle of a process that goes on.
         self.processes: set[Process] = set()
+        self.tracers: WeakSet[Tracer] = WeakSet()
+        """What traces them: each has a strace, which is waited for when the session closes."""
         self._lock = threading.RLock()
         self._free = list(range(board.SLOTS))
         self.board_name, self._descriptor = _create_board()
@@ -132,6 +136,8 @@ class Session:
                 found.append(sweep.Found("process", f"{process.pid} {process.label}", self.token, True))
             with suppress(TimeoutError):
                 process.stop()
+        for tracer in list(self.tracers):
+            tracer.close()
         with self._lock:
             if self.inherited:
                 _hand_over(self.board_name)

@@ -20,6 +20,7 @@ from typing import Any
 from shmlab import observe, posix, sysv
 from shmlab.observe.whose import hidden
 from shmlab.posix.prototypes import PROTOTYPES, prototype
+from shmlab.processes import session
 from shmlab.processes.kernel_view import Changes, KernelView, Known, Span, changes, entries, look, spans
 from shmlab.processes.outcome import FAULTS
 from shmlab.processes.process import FIRST_DESCRIPTOR, Process, Shared, State
@@ -262,6 +263,7 @@ class Walk:
             return
         try:
             self._tracer = observe.Tracer(self.process.pid, FIRST_DESCRIPTOR)
+            session.current().tracers.add(self._tracer)  # cleanup() ends it when nobody closes the walk
         except OSError as error:
             self._missing = error.strerror or str(error)
 

@@ -122,7 +122,12 @@ def shmat(shmid: int, shmaddr: int | None = None, shmflg: int = 0) -> Attachment
     def release(address: int, _length: int) -> None:
         if _live.get(address) is there:  # else SHM_REMAP has put another segment there, which isn't ours
             del _live[address]
-            handle.detach()
+            try:
+                handle.detach()
+            except sysv_ipc.NotAttachedError:  # somebody has unmapped it behind our back
+                if there[1]() is not None:
+                    raise
+                # It was forgotten: nobody called, so there's nobody to tell, and nothing left to detach.
 
     attachment = Attachment(libc.Region(handle.address, length, release), shmid, shmflg)
     _live[attachment.address] = there = (shmid, ref(attachment))
@@ -158,7 +163,7 @@ def shmdt(shmaddr: Attachment | int) -> None:
         region.unmap(attachment.length)
     except BufferError:
         raise _in_use(attachment.shmid) from None
-    except sysv_ipc.NotAttachedError:  # somebody has unmapped it behind our back
+    except sysv_ipc.NotAttachedError:
         attachment._region = None
         raise failure(errno.EINVAL, of_id(attachment.shmid)) from None
     attachment._region = None

@@ -41,6 +41,7 @@ plot = RacePlot(m.name, CURES)
 panel = Panel(*pair, views=[plot], speed=None, on_reset=new_race)
 panel
 """
+FOUR = PYTHON.replace("(1, 2)", "(1, 2, 3, 4)").replace("speed=None", "views_first=True, speed=None")
 needs_cc = pytest.mark.skipif(find_compiler() is None, reason="no C compiler: install the package gcc")
 BAND = (0xD5, 0x5E, 0x00)
 
@@ -95,6 +96,12 @@ def reddish(page: Any) -> int:
     )
 
 
+def columns(page: Any) -> int:
+    """How many columns the sources stand in."""
+    style = page.locator(".cards").last.evaluate("node => getComputedStyle(node).gridTemplateColumns")
+    return len(style.split())
+
+
 def test_the_band_grows_and_the_switch_stops_it(notebook: Open) -> None:
     book = opened(notebook, PYTHON)
     page = book.page
@@ -119,6 +126,26 @@ def test_the_band_grows_and_the_switch_stops_it(notebook: Open) -> None:
     button(page, "Reset").click()
     until_said(page, "nobody has added anything yet|0 of 0")
     assert book.ask("print(words[0], posix.sem_getvalue(mutex))").split() == ["0", "1"]
+    assert not book.console
+
+
+def test_four_race_on_one_screen_and_no_field_stays_empty(notebook: Open) -> None:
+    book = opened(notebook, FOUR)
+    page = book.page
+    cards = page.locator(".shmlab-processes .process")
+    assert cards.count() == 4
+    button(page, "Start").click()
+    until_said(page, r"[1-9][\d,]+ of [\d,]{5,} lost")
+    for card in cards.all():
+        card.locator(".state", has_text="running").wait_for()
+    counted = "sum(words[OWN * who] > 0 for who in (1, 2, 3, 4))"
+    assert book.ask(f"from shmlab.programs.racer import OWN\nprint({counted})").strip() == "4"
+    assert columns(page) == 2, "two rows of two"
+    plot, sources = (page.locator(each).last.bounding_box() for each in (".shmlab-live canvas", ".cards"))
+    assert plot["y"] + plot["height"] <= sources["y"], "the plot stands above the sources"
+    shoot(page, "race-four")
+    button(page, "Stop").click()
+    cards.last.locator(".state", has_text="stopped").wait_for()
     assert not book.console
 
 

@@ -230,7 +230,7 @@ def test_a_deadlock_is_named_and_stop_ends_it(notebook: Open) -> None:
 def test_let_go_and_pause(notebook: Open) -> None:
     book = opened(notebook, FREE)
     page = book.page
-    press(page, "Let go")
+    press(page, "Start")
     page.locator(".shmlab-scheduler .turn.free").wait_for(timeout=10_000)
     page.wait_for_function(
         "() => Number(document.querySelector('.shmlab-scheduler .memory dd').textContent) > 1000",
@@ -287,6 +287,35 @@ def test_every_schedule_in_a_cell(notebook: Open) -> None:
     )
     if folder := os.environ.get("SHMLAB_SHOTS"):
         page.screenshot(path=str(Path(folder) / "scheduler-table.png"))
+
+
+def test_a_row_of_the_table_is_replayed_by_a_click(notebook: Open) -> None:
+    book = opened(notebook, RACE)
+    page = book.page
+    assert page.locator(".shmlab-scheduler .offered").is_hidden()
+    book.ask(f"{TABLE}s.offer(table)")
+    rows = page.locator(".shmlab-scheduler .offered tbody tr")
+    rows.nth(5).wait_for(timeout=20_000)
+    assert rows.count() == 6
+    assert texts(page, ".offered thead th") == ["schedule", "counter", "result"]
+    assert texts(page, ".offered .remark") == ["6 schedules: 4 one update is lost, 2 right"]
+    schedules = rows.evaluate_all("rows => rows.map((row) => row.dataset.schedule)")
+    at = schedules.index("ABAB")
+    rows.nth(at).locator("td").last.click()
+    expect(page, "ABAB", 6)
+    assert texts(page, ".memory dd") == ["1"]
+    assert rows.evaluate_all("rows => rows.map((row) => row.classList.contains('chosen'))").index(True) == at
+    shoot(page, "row")
+    page.get_by_role("button", name="Replay BBAA").focus()
+    page.keyboard.press("Enter")
+    expect(page, "BBAA", 6)
+    assert texts(page, ".memory dd") == ["2"]
+    assert texts(page, ".verdict") == ["BBAA: right."]
+    for schedule, turns in (("BBAA", 5), ("BBAA", 4), ("BBA", 3)):  # the ends of both, and A's store
+        press(page, "Undo")
+        expect(page, schedule, turns)
+    assert page.locator(".offered tr.chosen").count() == 0, "it's no row of the table now"
+    assert not book.console
 
 
 @pytest.mark.skipif(find_compiler() is None, reason="no C compiler")

@@ -60,6 +60,33 @@ w = Walkthrough(Walk(kept, name), title="What outlives its name")
 w
 """
 SETTING = WALK.partition("w = ")[0]
+ARROWS = """
+from shmlab.programs.producer import producer
+w = Walkthrough(Walk(in_c(producer), name, "1", "1", "/e", "/f", "/m"))
+w
+"""
+BROKEN = """() => {
+    const code = [...document.querySelectorAll(".shmlab-walk .source code")];
+    const broken = (node, offset) => {
+        const range = document.createRange();
+        range.setStart(node, offset);
+        range.setEnd(node, offset + 2);
+        return range.getClientRects().length > 1;
+    };
+    const found = [0, 0]; // arrows, and those in two
+    for (const line of code) {
+        const texts = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            const { data } = texts.currentNode;
+            for (let at = data.indexOf("->"); at >= 0; at = data.indexOf("->", at + 1)) {
+                found[0] += 1;
+                found[1] += broken(texts.currentNode, at);
+            }
+        }
+    }
+    return found;
+}"""
+"""How many arrows a source has, and how many of them end on another line than they began on."""
 
 needs_strace = pytest.mark.skipif(observe.strace_available() is not None, reason="strace can't be used here")
 
@@ -300,3 +327,26 @@ def test_the_four_calls_of_system_v_are_walked(notebook: Open) -> None:
     press(page, "Reset")
     expect_step(page, 0)
     assert not book.console
+
+
+@pytest.mark.skipif(find_compiler() is None, reason="no C compiler: install the package gcc")
+def test_an_arrow_stays_whole_however_narrow_the_page(notebook: Open) -> None:
+    page = notebook([SETTING + ARROWS], width=1400).page
+    page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.locator(".shmlab-walk .source code").first.wait_for()
+    source = page.locator(".shmlab-walk .source")
+    told = page.evaluate("() => document.querySelector('.shmlab-walk .source').textContent")
+    assert told.count("buffer->tail") > 1, "what is copied is what is written"
+
+    def in_two() -> int:
+        found = 0
+        for width in range(180, 420, 12):
+            source.evaluate("(node, width) => { node.style.width = `${width}px`; }", width)
+            arrows, broken = page.evaluate(BROKEN)
+            assert arrows == told.count("->")
+            found += broken
+        return found
+
+    assert in_two() == 0
+    page.add_style_tag(content=".shmlab-processes .arrow { white-space: inherit !important; }")
+    assert in_two() > 0, "so narrow that a browser left to itself breaks some"

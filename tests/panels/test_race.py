@@ -227,7 +227,7 @@ def test_nothing_is_written_outside_or_too_small(state: RaceState) -> None:
 
 def test_the_band_is_between_expected_and_actual_in_its_own_colour() -> None:
     canvas, texts = drawn(STATE)
-    assert [text.get_text() for text in texts[:3]] == ["no cure", "POSIX", "no cure"]
+    assert [text.get_text() for text in texts[:3]] == ["nothing", "POSIX", "nothing"]
     assert {line.get_color() for line in canvas.figure.axes[0].lines} >= {
         palette.INK,
         palette.PROCESS_COLOURS[0],

@@ -219,6 +219,45 @@ def test_a_still_picture(panel: RingPanel) -> None:
     assert image.size == (900, 480)
 
 
+def test_the_ring_stands_between_the_buttons_and_the_sources(
+    panel: RingPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buttons, ring, sources = panel.children
+    assert (buttons.toolbar, sources.toolbar, ring) == (True, False, panel.ring)
+    assert (len(buttons.listings), len(sources.listings)) == (0, 3)
+    stacked: list[bytes] = []
+    monkeypatch.setattr(figures, "stack", lambda parts: stacked.extend(parts) or b"")
+    panel._repr_mimebundle_()
+    assert (len(stacked), stacked[0]) == (2, panel.ring.still())
+
+
+def test_a_click_wakes_a_view_that_was_stopped(panel: RingPanel, browse: Make, until: Until) -> None:
+    page = browse(panel.ring)
+    page.opens()
+    until(lambda: page.frames)
+    panel.ring.stop()
+    panel.step("A")
+    assert not panel.ring.running, "code doesn't"
+    panel.controls._received(panel.controls, {"do": "step", "label": "A"}, None)
+    assert panel.ring.running
+    until(lambda: page.frames[-1]["gates"][2][1] == "0")
+
+
+def test_reset_after_the_lesson_has_taken_the_memory_away(buffer: Buffer) -> None:
+    view = buffer.mapping.buf[:8].cast("Q")
+
+    def fresh() -> None:
+        view[0] = 0
+
+    made = RingPanel(buffer.name, Process(producer, Shared(buffer.name), 1, 9), on_reset=fresh)
+    said: list[str] = []
+    made.controls.say = said.append  # type: ignore[method-assign]
+    view.release()
+    made.controls._received(made.controls, {"do": "reset"}, None)
+    assert said == ["The memory has been unmapped since. Run the lesson's cells again from the top."]
+    made.close()
+
+
 ITEM = RingItem("A1", BLUE, True)
 
 

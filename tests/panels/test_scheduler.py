@@ -9,7 +9,7 @@ from time import monotonic
 import pytest
 from PIL import Image
 
-from shmlab import Process, Shared, every_schedule, own_name, posix
+from shmlab import Process, Shared, cleanup, every_schedule, own_name, posix, run_schedule
 from shmlab.panels import Scheduler, tabulate
 from shmlab.programs.increment import increment
 from shmlab.programs.increment_posix_semaphore import increment_posix_semaphore
@@ -101,7 +101,7 @@ class TestButtons:
             "undo": False,
             "replay": True,
             "random": True,
-            "let go": True,
+            "start": True,
             "pause": False,
             "stop": False,
             "reset": False,
@@ -175,9 +175,9 @@ def wrapped(page):
 def test_let_go_and_pause(scheduler, counter, until):
     page = scheduler(Process(forever, Shared(counter[1])), Process(forever, Shared(counter[1])))
     page.opens()
-    page.says({"do": "let go"})
+    page.says({"do": "start"})
     assert last(page)["can"]["pause"]
-    assert not last(page)["can"]["let go"]
+    assert not last(page)["can"]["start"]
     until(lambda: int(last(page)["memory"][0][1]) > 1000)
     assert "running" in last(page)["processes"][0]["words"]
     page.says({"do": "pause"})
@@ -259,6 +259,52 @@ def test_a_row_of_a_table_is_replayed_to_its_end(scheduler, counter):
     for row in table:
         run = panel.replay(row)
         assert (run.schedule, run.result, run.ok) == (row.schedule, row.result, True)
+
+
+def test_rows_that_are_offered_are_replayed_by_a_click(scheduler, counter):
+    processes = two(counter[1])
+    table = every_schedule(processes, outcome=verdict).all()
+    page = scheduler(*processes, outcome=verdict)
+    panel = page.view
+    assert panel.table == {}
+    panel.offer(table)
+    assert panel.table["headings"] == ["schedule", "counter", "result"]
+    assert [row["cells"][0] for row in panel.table["rows"]] == [run.schedule for run in table]
+    letters = [text for _who, text, _chosen, _words in panel.table["rows"][1]["turns"]]
+    assert "".join(letters) == table[1].schedule == "ABAB"
+    assert panel.table["remarks"] == ["6 schedules: 4 one update is lost, 2 right"]
+    for number, row in enumerate(table):
+        page.says({"do": "replay row", "row": number})
+        assert (panel.stage.schedule, panel.stage.so_far.result) == (row.schedule, row.result)
+    panel.offer([run for run in table if run.result == "right"])
+    page.says({"do": "replay row", "row": 1})
+    assert panel.stage.schedule == "BBAA"
+    page.says({"do": "replay row", "row": -1})
+    assert page.said[-1] == "-1 isn't the number of a row"
+    panel.offer([])
+    assert panel.table == {}
+
+
+def test_rows_of_other_processes_are_refused(scheduler, counter):
+    three = [Process(increment, Shared(counter[1]), 1) for _ in range(3)]
+    run = run_schedule(three, "ABC")
+    with pytest.raises(ValueError, match=r"ABC.* is one of the processes A, B, C; this panel has A, B"):
+        scheduler(*two(counter[1])).view.offer([run])
+
+
+def test_memory_that_the_lesson_has_taken_away(scheduler):
+    with posix.create(own_name("counter"), 4096) as mapping:
+        numbers = mapping.buf.cast("Q")
+
+        def fresh():
+            numbers[0] = 0
+
+        page = scheduler(*two(mapping.name), setup=fresh)
+        page.view.replay("AB")
+        numbers.release()
+    cleanup()
+    page.says({"do": "replay", "schedule": "AB"})
+    assert page.said[-1] == ("The memory has been unmapped since. Run the lesson's cells again from the top.")
 
 
 def test_a_new_panel_on_the_same_memory_stops_the_old_ones_processes(scheduler, counter):

@@ -8,6 +8,7 @@ import pytest
 
 from shmlab import document
 from shmlab.document import Case, Statement, fails, holds
+from shmlab.palette import WRONG
 from shmlab.panels import Statements
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -166,6 +167,7 @@ def test_a_kernel_that_answers_differently_is_red_and_says_what(table) -> None:
     view = table([Statement("X1", "It returns 0.", document.WRONG, "It doesn't.", "01", probe)]).view
     assert not view.run("X1")
     html = view._table()
+    assert f"background:{WRONG}" in html
     assert "✗ answers differently: true" in html
     assert "unexpected: it returned 0" in html
     assert "1 answer differently" in view.sentence

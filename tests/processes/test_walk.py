@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shmlab import c_program, in_c, observe, own_name, posix
+from shmlab import c_program, cleanup, in_c, observe, own_name, posix
 from shmlab.posix.prototypes import PROTOTYPES, prototype
 from shmlab.processes import Walk
 from shmlab.processes.kernel_view import changes
@@ -358,6 +358,21 @@ def test_a_closed_walk_has_no_process_and_takes_no_step(walks):
     walk.close()
     with pytest.raises(ValueError, match="closed"):
         walk.next()
+
+
+@needs_strace
+def test_cleanup_leaves_no_strace_though_nobody_closed_the_walk(walks):
+    def straces():
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        return [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "strace\n"]
+
+    kept = [walks(seven_calls, own_name(f"kept{number}"), "hello") for number in (1, 2)]
+    for walk in kept:
+        walk.next()
+    assert len(straces()) == 2
+    cleanup()
+    assert straces() == [], "not even a zombie"
+    assert [walk.process.outcome.kind for walk in kept] == ["stopped", "stopped"]
 
 
 @pytest.mark.parametrize("name", ["", "/a/b"])
