@@ -12,7 +12,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 .DEFAULT_GOAL := help
 # A failing step has to be the last thing on the screen, and steps share one kernel's objects.
 .NOTPARALLEL:
-.PHONY: help lab test lint types layers unit lessons notebooks docs bench clean distclean setup-lab setup-test
+.PHONY: help lab test lint types layers unit lessons notebooks hub docs bench clean distclean setup-lab setup-test
 
 help: ## this text
 	@echo 'shmlab: a laboratory for shared memory. make TARGET [PYTHON=...] [ARGS=...]'
@@ -24,7 +24,7 @@ lab: setup-lab ## set everything up and open the first lesson in a browser
 
 test: setup-test lint types layers unit lessons ## set everything up and pass every test
 
-lint: setup-test ## the linter, the formatter's check, and the spelling (British)
+lint: setup-test ## the linter, the formatter's check, the spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/typos
@@ -49,6 +49,11 @@ endif
 
 notebooks: setup-test ## run every lesson from a clean kernel and store its output
 	$(BIN)/python tools/execute_notebooks.py $(ARGS)
+
+hub: ## eight users of a JupyterHub at once (as root, with npm)
+	@sh tools/setup.sh hub
+	npm install --silent --no-save --prefix build/hub configurable-http-proxy
+	$(BIN)/python -m pytest -m hub tests/hub $(ARGS)
 
 docs: setup-test ## write the public API as web pages, to build/api
 	$(BIN)/python tools/api_docs.py $(ARGS)

@@ -3,6 +3,7 @@
 #
 #   setup.sh lab    the lab and what it needs to run
 #   setup.sh test   and what the tests need
+#   setup.sh hub    and a JupyterHub
 #
 # PYTHON is the Python to use; when it's unset or python3, a .venv that works is kept, whatever it was made with.
 # .venv/.made says by which Python and for which folder it was made (scripts in it hold that folder's name), and
@@ -13,8 +14,9 @@ cd "$(dirname "$0")/.." || exit 1
 case ${1-} in
 lab) what=. ;;
 test) what='.[test]' ;;
+hub) what='.[test,hub]' ;;
 *)
-    echo "usage: setup.sh lab|test" >&2
+    echo "usage: setup.sh lab|test|hub" >&2
     exit 2
     ;;
 esac
@@ -40,7 +42,8 @@ made="${wanted%% *} $(pwd)"
 files=$(cat pyproject.toml constraints.txt | cksum)
 if [ "$(cat $venv/.made 2>/dev/null)" = "$made" ] && [ -n "$present" ]; then
     case $(cat $venv/.installed 2>/dev/null) in
-    "test $files") exit 0 ;;
+    "hub $files") exit 0 ;;
+    "test $files") [ "$1" != hub ] && exit 0 ;;
     "lab $files") [ "$1" = lab ] && exit 0 ;;
     esac
 fi
