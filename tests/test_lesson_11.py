@@ -405,7 +405,6 @@ def test_a_transfer_that_is_right_under_every_schedule() -> None:
         (half_guarded, "somebody else has account 1's semaphore", "both semaphores"),
         (in_one_go, "no yield between its two waits", "behind each sem_wait"),
         (gives_way, "AAAA…: it asks again and again", "sleeps"),
-        (gives_way, "by the schedule ABAAA… A doesn't end", "every schedule"),
         (keeps_one, "alone: the semaphores are at", "needs its sem_post"),
         (endless, "alone: A has not ended", "end by itself"),
         (never_yields, "alone: A has not ended", "end by itself"),
