@@ -44,11 +44,11 @@ lessons: setup-test ## run every lesson and compare what it promises (nbval)
 ifeq ($(NOTEBOOKS),)
 	@echo 'note: no lesson in notebooks/ yet'
 else
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=60 --nbval-sanitize-with tests/sanitize.cfg notebooks
+	SHMLAB_PROGRESS= $(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=60 --nbval-sanitize-with tests/sanitize.cfg notebooks
 endif
 
 notebooks: setup-test ## run every lesson from a clean kernel and store its output
-	$(BIN)/python tools/execute_notebooks.py $(ARGS)
+	SHMLAB_PROGRESS= $(BIN)/python tools/execute_notebooks.py $(ARGS)
 
 hub: ## eight users of a JupyterHub at once (as root, with npm)
 	@sh tools/setup.sh hub

@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": ("say what this machine has and lacks, for which lesson", "shmlab doctor"),
     "ls": ("list objects, semaphores, segments and sets: whose, how big, who uses them", "shmlab ls --all"),
     "clean": ("remove what dead sessions of the lab left", "shmlab clean --dry-run"),
+    "progress": ("list the exercises that were passed on this machine", "shmlab progress --json"),
 }
 
 
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument("--port", type=_port, default=8888, metavar="N", help="first port to try (8888); 0: any")
     lab.add_argument("--ip", default="127.0.0.1", help="address to listen on (127.0.0.1); 0.0.0.0: all")
 
-    for name in ("doctor", "ls", "clean"):
+    for name in ("doctor", "ls", "clean", "progress"):
         made[name].add_argument("--json", action="store_true", help="for programs to read")
     ls = made["ls"]
     ls.add_argument("-a", "--all", action="store_true", help="other users' as well")
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     ls.formatter_class = argparse.RawDescriptionHelpFormatter
     ls.epilog = COLUMNS + (ls.epilog or "")
+    made["progress"].add_argument("--forget", action="store_true", help="remove what is remembered")
     made["clean"].add_argument("--dry-run", action="store_true", help="only say what would be removed")
     made["clean"].add_argument(
         "--everything",

@@ -1,8 +1,9 @@
 """Predictions and exercises: told at once whether it's right, with help that fits, and never an exception.
 
 ``predict`` puts a question on screen, ``exercise`` judges what a student made. What is asked, and what is
-right, is in :mod:`shmlab.questions`. Nothing is remembered: a cell that's run again asks anew. Imported by
-lessons.
+right, is in :mod:`shmlab.questions`. A cell that's run again asks anew; that an exercise was passed is
+remembered on this machine (:mod:`shmlab.progress`), unless the cell is one of the lessons' own solutions.
+Imported by lessons.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ from typing import Any
 
 import anywidget
 import traitlets
+from IPython.core.getipython import get_ipython
 
-from shmlab import questions
+from shmlab import progress, questions
 from shmlab.palette import RIGHT, WRONG
 from shmlab.questions import Question, Verdict
 
@@ -22,6 +24,12 @@ __all__ = ["Prediction", "Verdict", "exercise", "predict"]
 HERE = Path(__file__).parent
 
 LETTERS = "ABCDEFGH"
+
+SOLUTION = "# A solution"
+"""How the cells begin that show a solution of ours: "Run all" is nobody's progress."""
+
+_silent = False
+"""Whether it was said already that nothing can be remembered."""
 
 
 def predict(id_: str) -> "Prediction":
@@ -44,12 +52,36 @@ def exercise(id_: str, *values: Any) -> Verdict:
         wanted = " and ".join(found.wants)
         return Verdict(False, f"it was given {given}.", f"It wants {len(found.wants)}: {wanted}.")
     try:
-        return found.judge(*values)
+        verdict = found.judge(*values)
     except (Exception, SystemExit) as error:
         # A judge foresees what students do; this is for the machine (no room, no processes) and for the rest.
         return Verdict(
             False, f"it couldn't be judged: {_said(error)}.", "Run the lesson from its first cell, then this."
         )
+    _remember(id_, verdict)
+    return verdict
+
+
+def _remember(id_: str, verdict: Verdict) -> None:
+    """Note what came of an exercise in a notebook; say so once if it can't be noted."""
+    global _silent
+    cell = _cell()
+    if cell is None or cell.startswith(SOLUTION):
+        return
+    try:
+        progress.note(id_, verdict.passed)
+    except OSError as error:
+        if not _silent:
+            print(f"(Your progress can't be remembered here: {error.strerror}, {error.filename}.)")
+        _silent = True
+
+
+def _cell() -> str | None:
+    """Return the text of the cell that runs, or None where none does: in a script, or in a test."""
+    shell = get_ipython()
+    if shell is None or shell.history_manager is None:
+        return None
+    return str(shell.history_manager.input_hist_raw[-1])
 
 
 class Prediction(anywidget.AnyWidget):

@@ -8,8 +8,11 @@ from time import monotonic, sleep
 
 import pytest
 
-from shmlab import cleanup, names, observe
+from shmlab import cleanup, names, observe, progress
 from shmlab.processes import sweep
+
+# What a kernel of a test's is asked isn't the tester's own progress.
+os.environ[progress.VARIABLE] = ""
 
 # What a shell runs in the background ignores Ctrl-C, and so does what that starts: tests would press in vain.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -89,7 +89,7 @@ def test_a_click_is_answered_and_nonsense_from_the_browser_is_not() -> None:
 
 @pytest.mark.parametrize("ask", [check.predict, check.exercise])
 def test_an_unknown_id_names_the_known_ones(ask: Any) -> None:
-    with pytest.raises(KeyError, match=r"there is no .* 'nope': there are 01-"):
+    with pytest.raises(KeyError, match=r"there is no .* 'nope': there are 00-"):
         ask("nope")
 
 

@@ -19,6 +19,8 @@ LESSONS = sorted(FOLDER.glob("*.ipynb"))
 LIMIT = 300_000
 CELLS = range(25, 46)
 LINES, LISTING = 6, 25
+START = "00"
+"""Shows how a lesson works, and needs one of each for it."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 KINDS = {"predict": questions.questions(), "exercise": questions.exercises()}
 
@@ -101,7 +103,7 @@ def test_one_question_in_its_title(lesson: Path) -> None:
 
 def test_its_size(lesson: Path) -> None:
     assert lesson.stat().st_size < LIMIT
-    assert len(cells_of(lesson)) in CELLS
+    assert len(cells_of(lesson)) in (CELLS if number(lesson) != START else range(15, 46))
 
 
 def test_cells_are_short(lesson: Path) -> None:
@@ -160,7 +162,7 @@ def test_stored_output_names_no_place_on_this_machine(lesson: Path) -> None:
 def test_it_asks_what_the_package_knows_and_all_of_it(lesson: Path, kind: str) -> None:
     ids = asked(lesson, kind)
     assert set(ids) == {id_ for id_ in KINDS[kind] if id_[:2] == number(lesson)}
-    assert len(set(ids)) >= 3
+    assert len(set(ids)) >= (3 if number(lesson) != START else 1)
 
 
 def test_predictions_do_not_stand_beside_their_answers(lesson: Path) -> None:

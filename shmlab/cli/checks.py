@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from shmlab import observe
-from shmlab.cli import lessons
+from shmlab import course, observe
 from shmlab.cli.terminal import count
 from shmlab.observe.table import size
 
@@ -168,7 +167,7 @@ def _packages() -> Check:
 
 
 def _lessons() -> Check:
-    number = len(lessons.lessons())
+    number = len(course.paths())
     return Check(
         "lessons",
         number > 0,

@@ -1,21 +1,8 @@
-"""Where the lessons are, and which one is meant.
-
-Used by ``shmlab lab``, which opens them, and by ``shmlab doctor``, which counts them.
-"""
+"""Which lesson is meant by a number, a word or a path: what ``shmlab lab`` opens."""
 
 from pathlib import Path
 
-import shmlab
-
-
-def folder() -> Path:
-    """Return where the lessons are in a checkout: beside the package."""
-    return Path(shmlab.__file__).resolve().parents[1] / "notebooks"
-
-
-def lessons() -> list[Path]:
-    """Return the lessons in order; none where the package was installed without them."""
-    return sorted(folder().glob("[0-9][0-9]*.ipynb"))
+from shmlab import course
 
 
 def choose(wanted: str | None) -> Path:
@@ -25,10 +12,10 @@ def choose(wanted: str | None) -> Path:
     """
     if wanted is not None and wanted.endswith(".ipynb") and Path(wanted).is_file():
         return Path(wanted).resolve()
-    there = lessons()
+    there = course.paths()
     if not there:
         raise SystemExit(
-            f"shmlab: no lessons in {folder()}: they come with the repository, not with the package; "
+            f"shmlab: no lessons in {course.folder()}: they come with the repository, not with the package; "
             "clone it and run make lab, or name a notebook: shmlab lab FILE.ipynb"
         )
     if wanted is None:
@@ -47,4 +34,4 @@ def choose(wanted: str | None) -> Path:
 
 def root_of(lesson: Path) -> Path:
     """Return the folder that JupyterLab shows: the checkout, so that a lesson can link to its sources."""
-    return folder().parent if lesson.parent == folder() else lesson.parent
+    return course.folder().parent if lesson.parent == course.folder() else lesson.parent

@@ -18,6 +18,7 @@ from shmlab.figures.bytes import (
 )
 from shmlab.figures.common import TYPE, Bytes, coverage, figure, is_sampled, png, position, size_text, stack
 from shmlab.figures.counts import describe_counts, draw_counts
+from shmlab.figures.course import describe_course, draw_course
 from shmlab.figures.cow import CowMap, CowPage, cow_map, describe_cow, draw_cow
 from shmlab.figures.durations import describe_durations, draw_durations
 from shmlab.figures.family import FamilyMember, FamilyRange, describe_family, draw_family, one_page
@@ -107,6 +108,7 @@ __all__ = [
     "cow_map",
     "describe_bytes",
     "describe_counts",
+    "describe_course",
     "describe_cow",
     "describe_durations",
     "describe_family",
@@ -124,6 +126,7 @@ __all__ = [
     "describe_world",
     "draw_bytes",
     "draw_counts",
+    "draw_course",
     "draw_cow",
     "draw_durations",
     "draw_family",

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from shmlab import observe
+from shmlab import course, observe
 from shmlab.__main__ import main
 from shmlab.cli import lab, lessons
 from tests.cli.commands import ENVIRONMENT, PYTHON, ROOT, shmlab
@@ -35,7 +35,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for stem in ("01-one-memory", "02-the-race", "10-the-race-again"):
         notebook(folder / f"{stem}.ipynb")
     (folder / "scratch.ipynb").write_text("{}")
-    monkeypatch.setattr(lessons, "folder", lambda: folder)
+    monkeypatch.setattr(course, "folder", lambda: folder)
     return folder
 
 
