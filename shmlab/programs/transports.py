@@ -8,7 +8,7 @@ from shmlab.programs.channel import message_time
 WAYS = ("ring", "segment", "pipe", "socket pair", "connection", "queue")
 """Rings in an object and in a segment, pipe(2), socketpair(2), multiprocessing's Pipe and Queue."""
 
-BYTES, FEWEST, MOST, WARM_UP = 4 << 20, 16, 1000, 64
+BYTES, FEWEST, MOST, WARM_UP = 16 << 20, 32, 5000, 64
 """So many bytes are sent by each way each time, in so many messages at least and at most; and before that,
 some that aren't counted."""
 
