@@ -15,6 +15,7 @@ from shmlab import __version__
 
 COMMANDS = {
     "lab": ("open JupyterLab on a lesson", "shmlab lab 01"),
+    "demo": ("open the classroom board, for the projector", "shmlab demo"),
     "doctor": ("say what this machine has and lacks, for which lesson", "shmlab doctor"),
     "ls": ("list objects, semaphores, segments and sets: whose, how big, who uses them", "shmlab ls --all"),
     "clean": ("remove what dead sessions of the lab left", "shmlab clean --dry-run"),
@@ -85,9 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     lab.add_argument(
         "lesson", nargs="?", help="number, a word of the name, or a notebook's path; else the first"
     )
-    lab.add_argument("--no-browser", action="store_true", help="only print the address")
-    lab.add_argument("--port", type=_port, default=8888, metavar="N", help="first port to try (8888); 0: any")
-    lab.add_argument("--ip", default="127.0.0.1", help="address to listen on (127.0.0.1); 0.0.0.0: all")
+    made["demo"].add_argument("--lab", action="store_true", help="in JupyterLab, also where there is Voilà")
+    for server in (lab, made["demo"]):
+        server.add_argument("--no-browser", action="store_true", help="only print the address")
+        server.add_argument(
+            "--port", type=_port, default=8888, metavar="N", help="first port to try (8888); 0: any"
+        )
+        server.add_argument(
+            "--ip", default="127.0.0.1", help="address to listen on (127.0.0.1); 0.0.0.0: all"
+        )
 
     for name in ("doctor", "ls", "clean", "progress"):
         made[name].add_argument("--json", action="store_true", help="for programs to read")

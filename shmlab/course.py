@@ -6,6 +6,7 @@ figures and lesson 00; knows nothing of what was done in them (that's :mod:`shml
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,17 +44,25 @@ def paths() -> list[Path]:
 
 
 def lessons() -> list[Lesson]:
-    """Return the lessons in order.
+    """Return the lessons in order; of several with one number the one with the shortest name.
 
-    Raises ValueError for a notebook that doesn't say of itself what a lesson says.
+    A student's notebooks may lie beside them: copies, and such as say nothing of themselves.
     """
-    return [read(path) for path in paths()]
+    found: dict[str, Lesson] = {}
+    for path in sorted(paths(), key=lambda path: len(path.name)):
+        with suppress(ValueError):
+            lesson = read(path)
+            found.setdefault(lesson.number, lesson)
+    return [found[number] for number in sorted(found)]
 
 
 def read(path: Path) -> Lesson:
-    """Return what the lesson at *path* says of itself."""
+    """Return what the lesson at *path* says of itself. Raises ValueError if it doesn't."""
     text = path.read_text(encoding="utf-8")
-    first = "".join(json.loads(text)["cells"][0]["source"])
+    try:
+        first = "".join(json.loads(text)["cells"][0]["source"])
+    except (LookupError, TypeError):
+        raise ValueError(f"{path.name} is no notebook, or has no cell") from None
     title, question, minutes = (each.search(first) for each in (TITLE, QUESTION, MINUTES))
     if title is None or question is None or minutes is None:
         raise ValueError(f"{path.name} has no title, question or time in its first cell")
@@ -77,4 +86,4 @@ def _numbers(text: str) -> tuple[str, ...]:
         number = int(link[1])
         found += range(found[-1] + 1, number + 1) if to else [number]
         to = bool(link[2])
-    return tuple(f"{number:02}" for number in found)
+    return tuple(f"{number:02}" for number in sorted({*found}))

@@ -13,6 +13,7 @@ Imported by everything above; imports nothing of ours. Creates no object and sta
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -45,12 +46,20 @@ def session() -> str:
     """Return this process's session token: its parent's when the lab launched it, else one drawn now.
 
     A drawn token has four characters: 923,521 possibilities, none that is easily misread for another. It is
-    not put into this process's own environment: a second notebook server started from here is not ours.
+    drawn again while an object in /dev/shm bears it, anybody's: a name says the user as well, a key doesn't.
+    It is not put into this process's own environment: a second notebook server started from here is not ours.
     """
     inherited = os.environ.get(SESSION_VARIABLE, "")
     if re.fullmatch(f"[{_ALPHABET}]{{4}}", inherited):
         return inherited
-    return "".join(secrets.choice(_ALPHABET) for _ in range(4))
+    taken = set()
+    with suppress(OSError):
+        taken = {owned.session for each in os.listdir("/dev/shm") if (owned := parse(each))}
+    for _ in range(100):
+        token = "".join(secrets.choice(_ALPHABET) for _ in range(4))
+        if token not in taken:
+            break
+    return token
 
 
 def prefix(token: str | None = None, uid: int | None = None) -> str:

@@ -3,6 +3,7 @@
 One line of JSON for each answer that was judged, appended to ``progress.jsonl`` in ``$XDG_DATA_HOME/shmlab``
 (``~/.local/share/shmlab``): a line is written in one go, so that two kernels may write at once, and a line
 that was damaged costs that line. Nothing of the answer is kept, and nothing about the person.
+Answers count, run by a student or by "Run All Cells"; the lessons' own solutions don't (:mod:`shmlab.check`).
 ``$SHMLAB_PROGRESS`` names another file; empty, nothing is remembered (tests, and whoever wants it so).
 
 Imported by :mod:`shmlab.check`, which notes, and by the command line and lesson 00, which tell.
@@ -33,8 +34,10 @@ def file() -> Path | None:
     named = os.environ.get(VARIABLE)
     if named is not None:
         return Path(named) if named else None
-    base = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return Path(base, "shmlab", "progress.jsonl") if os.path.isabs(base) else None
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(base):  # the specification has relative ones ignored
+        base = os.path.expanduser("~/.local/share")
+    return Path(base, "shmlab", "progress.jsonl")
 
 
 def note(exercise: str, passed: bool) -> None:
@@ -48,9 +51,11 @@ def note(exercise: str, passed: bool) -> None:
         "at": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    fd = os.open(where, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, f"{json.dumps(line)}\n".encode())
+        size = os.fstat(fd).st_size
+        torn = size and os.pread(fd, 1, size - 1) != b"\n"  # the disk was full, and took half a line
+        os.write(fd, f"{chr(10) if torn else ''}{json.dumps(line)}\n".encode())
     finally:
         os.close(fd)
 
@@ -61,17 +66,32 @@ def recall() -> dict[str, Record]:
     Lines that aren't understood are passed over. Raises OSError for a file that is there and can't be read.
     """
     where = file()
-    if where is None or not where.exists():
+    if where is None:
         return {}
-    return _told(where.read_text(encoding="utf-8", errors="replace").splitlines())
+    try:
+        text = where.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    return _told(text.splitlines())
+
+
+def passed() -> frozenset[str]:
+    """Return the exercises that were passed; none where that can't be read: a lesson goes on without."""
+    try:
+        return frozenset(each.exercise for each in recall().values() if each.first_passed)
+    except OSError:
+        return frozenset()
 
 
 def forget() -> bool:
     """Remove everything that was remembered; return whether there was anything. Raises OSError."""
     where = file()
-    if where is None or not where.exists():
+    if where is None:
         return False
-    where.unlink()
+    try:
+        where.unlink()
+    except FileNotFoundError:
+        return False
     return True
 
 

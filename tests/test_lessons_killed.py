@@ -13,7 +13,7 @@ from jupyter_client.manager import start_new_kernel
 
 from shmlab import names
 
-LESSONS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+LESSONS = sorted((Path(__file__).parent.parent / "notebooks").glob("[0-9]*.ipynb"))
 PATIENCE = 10.0
 """Seconds that the supervisor gets: 0.1 is usual, on a machine that has nothing else to do."""
 

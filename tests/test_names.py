@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmlab import names
+from shmlab import names, posix
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 TOKENS = st.text(ALPHABET, min_size=4, max_size=4)
@@ -55,6 +55,14 @@ def test_the_key_of_a_word_is_stable() -> None:
     )
     assert int(said.stdout) == names.key("counter", "kp3x")
     assert names.parse_key(names.key("counter")) == names.session()
+
+
+def test_a_token_that_somebody_has_is_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(names.SESSION_VARIABLE, raising=False)
+    letters = iter("kp3xkp3xm2wd")
+    monkeypatch.setattr("secrets.choice", lambda alphabet: next(letters))
+    with posix.create(names.prefix("kp3x", 1) + "theirs", 1):  # of another uid, by its name
+        assert names.session.__wrapped__() == "m2wd"
 
 
 @pytest.mark.parametrize(

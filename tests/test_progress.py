@@ -39,8 +39,11 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(progress.VARIABLE, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert progress.file() == tmp_path / "shmlab" / "progress.jsonl"
-    monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/x")
+    for nowhere in ("relative", ""):
+        monkeypatch.setenv("XDG_DATA_HOME", nowhere)
+        assert progress.file() == Path("/home/x/.local/share/shmlab/progress.jsonl")
+    monkeypatch.delenv("XDG_DATA_HOME")
     assert progress.file() == Path("/home/x/.local/share/shmlab/progress.jsonl")
     monkeypatch.setenv(progress.VARIABLE, "")
     assert progress.file() is None
@@ -69,9 +72,39 @@ def test_damaged_lines_cost_themselves_alone(file: Path) -> None:
     progress.note("01-a", True)
     with file.open("ab") as more:
         more.write(b'\xff\xfe\n{}\n[]\nnull\n{"exercise": 3, "passed": true, "at": ""}\n{"exercise": ')
-        more.write(b"\n")
-    progress.note("01-b", True)
+    progress.note("01-b", True)  # after half a line, as a full disk leaves it
     assert list(progress.recall()) == ["01-a", "01-b"]
+    assert progress.passed() == {"01-a", "01-b"}
+
+
+def test_a_lesson_goes_on_without_what_cannot_be_read(file: Path) -> None:
+    file.mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        progress.recall()
+    assert progress.passed() == frozenset()
+
+
+FULL = """
+import resource, signal
+from shmlab import progress
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+progress.note("01-a", True)
+size = progress.file().stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, size + 20))
+progress.note("01-b", True)
+try:
+    progress.note("01-c", True)
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_where_no_room_is_left_a_line_is_lost_and_no_other(file: Path) -> None:
+    said = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, timeout=30)
+    assert said.stdout == "File too large\n", said.stderr
+    assert len(file.read_bytes().splitlines()[1]) == 20  # half of the second line
+    progress.note("02-a", True)
+    assert progress.passed() == {"01-a", "02-a"}
 
 
 def test_two_kernels_write_at_once(file: Path) -> None:

@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
     port = free_port(options.ip, options.port)
     if port != options.port != 0:
         say(f"note: port {options.port} is in use, {port} is free")
-    token = os.environ.get("JUPYTER_TOKEN") or _token()
+    token = os.environ.get("JUPYTER_TOKEN") or new_token()
     command = [
         # -P: modules in the folder that the terminal happens to be in are none of the server's business.
         *(sys.executable, "-P", "-m", "jupyterlab", str(lesson)),
@@ -100,13 +100,15 @@ def _listen_once(places: Sequence[tuple[int, tuple[Any, ...]]], port: int) -> in
     return port
 
 
-def address(ip: str, port: int, lesson: Path, token: str) -> str:
-    """Return the address of a lesson for a browser; a wildcard becomes this machine's name."""
+def address(ip: str, port: int, lesson: Path | None, token: str) -> str:
+    """Return the address of a lesson for a browser, or of a page without one; a wildcard becomes this
+    machine's name."""
     from urllib.parse import quote
 
     host = socket.gethostname() if ip in WILDCARDS else ip
     host = f"[{host}]" if ":" in host else host
-    return f"http://{host}:{port}/lab/tree/{quote(lesson.as_posix())}?token={quote(token)}"
+    path = f"lab/tree/{quote(lesson.as_posix())}" if lesson is not None else ""
+    return f"http://{host}:{port}/{path}?token={quote(token)}"
 
 
 def has_browser() -> bool:
@@ -120,7 +122,8 @@ def has_browser() -> bool:
     return "BROWSER" in os.environ or type(browser) is not webbrowser.GenericBrowser
 
 
-def _token() -> str:
+def new_token() -> str:
+    """Return a token that nobody guesses."""
     from secrets import token_hex
 
     return token_hex(24)

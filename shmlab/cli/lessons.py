@@ -8,6 +8,7 @@ from shmlab import course
 def choose(wanted: str | None) -> Path:
     """Return the lesson that *wanted* means: its number, a word of its name, or a path; by default the first.
 
+    A number means the lesson, not a student's copy of it, whose name is longer (``…-Copy1.ipynb``).
     Raises SystemExit, with what there is, when it means none or more than one.
     """
     if wanted is not None and wanted.endswith(".ipynb") and Path(wanted).is_file():
@@ -19,9 +20,10 @@ def choose(wanted: str | None) -> Path:
             "clone it and run make lab, or name a notebook: shmlab lab FILE.ipynb"
         )
     if wanted is None:
-        return there[0]
+        return min(there, key=lambda path: (path.name[:2], len(path.name)))
     if wanted.isdecimal():
-        meant = [each for each in there if int(each.name[:2]) == int(wanted)]
+        copies = [each for each in there if int(each.name[:2]) == int(wanted)]
+        meant = sorted(copies, key=lambda path: len(path.name))[:1]
     else:
         word = wanted.lower().removesuffix(".ipynb").replace(" ", "-").replace("_", "-")
         meant = [each for each in there if word in each.stem.lower().replace("_", "-")]

@@ -4,6 +4,7 @@ Imported by :mod:`shmlab.figures`. What a lesson is, :mod:`shmlab.course` says.
 """
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from shmlab.course import Lesson
@@ -13,11 +14,14 @@ from shmlab.palette import INK, PROCESS_COLOURS, QUIET
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROWS = (("04",), ("01", "02", "03", "07", "14"), ("08", "09", "13"), ("05", "06", "10", "11", "12"))
+ROWS = (("04",), ("01", "02", "03", "07", "14"), ("05", "08", "09", "13"), ("06", "10", "11", "12"))
 """Which lessons stand beside one another, so that few arrows cross; others stand in a row below."""
 
-WIDTH, HEIGHT = 0.38, 0.33
+WIDTH, HEIGHT = 0.42, 0.36
 """Half a box."""
+
+LETTERS = 13
+"""Of a title in one line of a box, in type that the table of the lessons has larger."""
 
 
 def draw_course(ax: "Axes", lessons: Sequence[Lesson], passed: Mapping[str, int]) -> None:
@@ -44,10 +48,10 @@ def draw_course(ax: "Axes", lessons: Sequence[Lesson], passed: Mapping[str, int]
         across, up = [x - WIDTH, x + WIDTH, x + WIDTH, x - WIDTH], [y - HEIGHT] * 2 + [y + HEIGHT] * 2
         ax.fill(across, up, facecolor=face, edgecolor=PROCESS_COLOURS[0], lw=3, zorder=3)
         words: dict[str, Any] = {"color": ink, "ha": "center", "va": "center", "zorder": 4}
-        ax.text(x, y + 0.12, number, size=TYPE + 4, weight="bold", **words)
-        ax.text(
-            x, y - 0.16, f"{done} of {total}" if done else f"{lesson.minutes} min", size=TYPE - 1, **words
-        )
+        state = f"{done} of {total}" if done else f"{lesson.minutes} min"
+        ax.text(x - WIDTH / 2, y + 0.2, number, size=TYPE + 1, weight="bold", **words)
+        ax.text(x + WIDTH / 3, y + 0.19, state, size=TYPE - 2, **words)
+        ax.text(x, y - 0.12, fill(lesson.title, LETTERS), size=TYPE - 4, linespacing=1.1, **words)
     ax.set_xlim(-0.5, max(columns.values(), default=0) + 0.5)
     ax.set_ylim(-max((_row(each) for each in known), default=0) - 0.5, 0.5)
     ax.axis("off")

@@ -4,6 +4,7 @@ Each is a widget that can be driven from code as well as by clicking, and leaves
 Nothing below :mod:`shmlab.panels` knows of widgets.
 """
 
+from shmlab.panels.classroom import Classroom
 from shmlab.panels.frames import FrameLoop
 from shmlab.panels.grid import ByteGrid
 from shmlab.panels.ipcs import IpcsView
@@ -18,6 +19,7 @@ from shmlab.panels.walkthrough import Walkthrough
 
 __all__ = [
     "ByteGrid",
+    "Classroom",
     "FrameLoop",
     "IpcsView",
     "LivePlot",

@@ -88,12 +88,12 @@ function render({ model, el }) {
     else rates(context, width * 0.69, 20, width * 0.31 - 6, theme);
   }
 
-  function text(context, words, x, y, { ink, family, size = SIZE, bold = false, align = "left", base = "middle" }) {
+  function text(context, words, x, y, { ink, family, size = SIZE, bold = false, align = "left", base = "middle", most }) {
     context.font = `${bold ? "600 " : ""}${size}px ${family}`;
     context.textAlign = align;
     context.textBaseline = base;
     context.fillStyle = ink;
-    context.fillText(words, x, y);
+    context.fillText(words, x, y, most); // undefined: as wide as it is
   }
 
   function plot(context, width, theme) {
@@ -219,7 +219,7 @@ function render({ model, el }) {
         context.fillRect(left, y + 14, along(Math.log10(rate)) - left, 18);
         context.globalAlpha = 1;
       }
-      text(context, `${called}: ${words}`, left + 4, y, { ...theme, size: 18, bold: inForce });
+      text(context, `${called}: ${words}`, left + 4, y, { ...theme, size: 18, bold: inForce, most: width - 4 });
     });
   }
 

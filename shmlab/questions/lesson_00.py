@@ -47,7 +47,9 @@ def judge_word(program: Any) -> Verdict:
     with scratch(bytes(16)) as name:
         with Process(found, Shared(name, "B")) as process:
             outcome = run_to_end(process)
-        if outcome is None or not outcome.ok:
+        if outcome is None:
+            return Verdict(False, f"it {how(outcome)}.", "It needs no loop: it stores the word, and ends.")
+        if not outcome.ok:
             return Verdict(
                 False, f"it {how(outcome)}.", "Five letters, between b and quotation marks: b'howdy'."
             )

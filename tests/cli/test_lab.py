@@ -98,6 +98,12 @@ class TestLab:
         first = notebook(shelf / "00-start-here.ipynb")
         assert lessons.choose(None) == first
 
+    def test_a_students_copy_is_not_the_lesson(self, shelf: Path) -> None:
+        copy = notebook(shelf / "01-one-memory-Copy1.ipynb")  # as JupyterLab's Duplicate names it
+        assert sorted(shelf.iterdir())[0] == copy
+        assert lessons.choose(None) == lessons.choose("1") == shelf / "01-one-memory.ipynb"
+        assert lessons.choose("copy1") == copy
+
     def test_a_notebook_by_its_path(
         self, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Any]
     ) -> None:

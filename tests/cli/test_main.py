@@ -76,7 +76,8 @@ class TestEveryCommand:
         assert main(["ls"]) == 130
 
     @pytest.mark.parametrize(
-        "command", [("--version",), ("ls", "--all"), ("doctor",), ("clean", "--dry-run")]
+        "command",
+        [("--version",), ("ls", "--all"), ("doctor",), ("clean", "--dry-run"), ("progress",)],
     )
     def test_it_starts_at_once_without_the_scientific_libraries(self, command: tuple[str, ...]) -> None:
         own_name("here")
