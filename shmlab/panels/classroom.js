@@ -77,8 +77,10 @@ function render({ model, el }) {
     const inside = board().contains(target) && target.closest(PANEL);
     const number = Number(event.key) - 1;
     const button = buttonOf(event.key.toLowerCase());
-    if (number in buttons && !inside) choose(number);
-    else if (event.key === "0") buttons[model.get("chosen")].focus();
+    if (number in buttons && !inside) {
+      if (bar.contains(target)) buttons[number].focus();
+      choose(number);
+    } else if (event.key === "0") buttons[model.get("chosen")].focus();
     else if (button) button.click();
     else return;
     event.preventDefault();

@@ -82,13 +82,12 @@ def test_it_reads_without_a_kernel(board: Classroom) -> None:
         assert screen.word in data["text/html"]
 
 
-def test_a_screen_whose_memory_was_taken_away_is_made_anew(board: Classroom) -> None:
-    board.show("kernel")
-    board.show("ring")
-    ring = board.panel
+def test_a_screen_whose_objects_were_taken_away_is_made_anew(board: Classroom) -> None:
+    board.show("race")
+    race = board.panel
     cleanup()
-    board.show("kernel")
     board.show("ring")
-    assert board.panel is not ring
+    board.show("race")
+    assert board.panel is not race
     board.panel.step("A")
-    assert board.panel.processes[0].state.step == 1
+    assert board.panel.processes[0].state.at == "load"
