@@ -40,7 +40,8 @@ def gather(everybody: bool = True, anonymous: bool = False) -> Listing:
     """
     seen = observe.survey()
     sessions = _sessions(seen)
-    unseen = seen.unseen > 0
+    # Where /proc hides others' processes (hidepid) there's nothing to count: init isn't there for us, either.
+    unseen = seen.unseen > 0 or not os.path.exists("/proc/1")
     entries = [_object(each, seen.mappers[each], sessions, unseen) for each in seen.objects]
     entries += [_segment(row, seen.mappers[row], sessions, unseen) for row in seen.segments]
     entries += [_set(row, sessions) for row in seen.sets]

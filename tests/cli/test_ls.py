@@ -1,5 +1,6 @@
 """``shmlab ls``, run as people run it: real objects, checked against ls(1), stat(1) and ipcs(1)."""
 
+import ctypes
 import json
 import mmap
 import os
@@ -20,6 +21,8 @@ from shmlab.cli import listing, ls
 from shmlab.cli.entry import Entry, since
 from shmlab.cli.terminal import TIMES
 from tests.cli.commands import ENVIRONMENT, PYTHON, answer, printed, row, shmlab, tool
+
+CLONE_NEWNS = 0x20000
 
 ATTACH = """
 import sys
@@ -292,6 +295,31 @@ class TestLs:
         assert entry["session"]["state"] == "unknown"
         assert (entry["mapped_by"], entry["use"]) == ([], "unknown")
         posix.shm_unlink(thing)
+
+    def test_processes_that_proc_hides_may_be_users_too(self, as_nobody: Callable[..., Any]) -> None:
+        thing = own_name("mymem")
+        os.close(posix.shm_open(thing, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        own_proc = "mount -t proc -o hidepid=2 proc /proc"
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                # In a mount namespace of its own: the machine's /proc stays as it is.
+                if ctypes.CDLL(None).unshare(CLONE_NEWNS) or os.system(
+                    f"mount --make-rprivate / && {own_proc}"
+                ):
+                    status = 77
+                else:
+                    found = json.loads(as_nobody(lambda: printed("ls", "--all", "--json")))
+                    entry = self.entry(found, name=thing)
+                    status = int((found["unseen_processes"], entry["use"]) != (0, "unknown"))
+            finally:
+                os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        posix.shm_unlink(thing)
+        if status == 77:
+            pytest.skip("no /proc of one's own may be mounted here")
+        assert status == 0
 
     def test_an_ordinary_user_sees_that_a_segment_is_used_but_not_by_whom(
         self, as_nobody: Callable[..., Any], ready: Callable[..., "subprocess.Popen[str]"]

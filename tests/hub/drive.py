@@ -72,11 +72,11 @@ unlinked |= {tried(posix.sem_unlink, f"/{e[4:]}") for e in names if e.startswith
 sets = {tried(sysv.semctl, row.id, 0, sysv.SETVAL, 5) for row in observe.semaphore_sets() if row.uid != me}
 pids = [int(e) for e in os.listdir("/proc") if e.isdigit() and os.stat(f"/proc/{e}").st_uid not in (0, me)]
 signalled = {tried(os.kill, pid, 0) for pid in pids}
-looked = {len(table) or table.unseen for table in map(observe.mappings, pids)}
+tables = [observe.mappings(pid) for pid in pids]
 print(json.dumps({"names": len(names), "rows": len(rows), "objects": sorted(objects), "sets": sorted(sets),
     "semaphores": sorted(semaphores), "segments": sorted(segments), "removed": sorted(removed),
     "unlinked": sorted(unlinked), "pids": len(pids), "signalled": sorted(signalled),
-    "looked": sorted(looked)}))
+    "mappings": sum(map(len, tables)), "unseen": sum(table.unseen for table in tables)}))
 """
 
 STILL = """

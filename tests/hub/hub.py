@@ -111,7 +111,7 @@ class Kernel:
             await channel.write_message(json.dumps(_execute(message, cell)))
             said = ""
             while True:
-                text = await asyncio.wait_for(channel.read_message(), 120)
+                text = await asyncio.wait_for(channel.read_message(), 240)
                 if text is None:
                     raise RuntimeError(f"{self.user}'s kernel hung up at {cell[:60]!r}")
                 answer = json.loads(_words(text))
