@@ -133,7 +133,7 @@ SCREENS = (
         "What does each of the seven calls do, and what does the kernel have then?",
         walkthrough,
     ),
-    Screen("Bus error", "A's object was never given a size, B's was. Which call fails?", bus_error),
+    Screen("Bus error", "A's object was never given a size, B's was. Which line kills A?", bus_error),
     Screen(
         "race", "Two processes count at full speed. How much is lost, and what does each cure cost?", race
     ),

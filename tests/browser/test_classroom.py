@@ -40,7 +40,7 @@ def through_all_screens(page: Any) -> None:
     page.locator(".shmlab-screens").wait_for(timeout=60_000)
     press(page, "Next")
     page.get_by_text('paused after step 1 at line 3 ("shm_open")').wait_for(timeout=20_000)
-    show(page, 2, "Which call fails?")
+    show(page, 2, "Which line kills A?")
     for _ in range(3):
         press(page, "Step A")
     page.get_by_text("killed by signal 7 (SIGBUS: Bus error)").wait_for(timeout=20_000)
@@ -94,7 +94,7 @@ def test_keys_press_what_is_on_screen_and_nothing_of_jupyterlabs(notebook: Calla
     page.get_by_text('paused after step 1 at line 3 ("shm_open")').wait_for(timeout=20_000)
     shoot(page, "full")
     page.keyboard.press("2")
-    page.locator(".shmlab-screens h2").get_by_text("Which call fails?").wait_for(timeout=20_000)
+    page.locator(".shmlab-screens h2").get_by_text("Which line kills A?").wait_for(timeout=20_000)
     page.keyboard.press("f")
     page.wait_for_function("() => !document.fullscreenElement")
     page.locator(".cm-content").last.click()
@@ -104,7 +104,7 @@ def test_keys_press_what_is_on_screen_and_nothing_of_jupyterlabs(notebook: Calla
         ("code", False),
         ("code", True),
     ]
-    assert page.locator(".shmlab-screens h2").inner_text().endswith("Which call fails?")
+    assert page.locator(".shmlab-screens h2").inner_text().endswith("Which line kills A?")
     assert not book.console
 
 
