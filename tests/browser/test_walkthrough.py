@@ -116,10 +116,10 @@ def marked(page: Any) -> list[str]:
     return [f"{mark} {re.sub('[0-9a-f]{8,}', '…', first.split(chr(10))[0])}" for mark, first in cells]
 
 
-def opened(notebook: Open, *cells: str, **size: int) -> Any:
+def opened(notebook: Open, *cells: str, step: int = 0, **size: int) -> Any:
     book = notebook(list(cells), **size)
     book.run_all()
-    expect_step(book.page, 0)
+    expect_step(book.page, step)
     return book
 
 
@@ -270,9 +270,8 @@ def test_a_failing_click_says_why(notebook: Open) -> None:
 
 
 def test_driven_from_code_and_after_a_restart(notebook: Open) -> None:
-    book = opened(notebook, WALK, "w.next(); w.next()")
+    book = opened(notebook, WALK, "w.next(); w.next()", step=2)
     page = book.page
-    expect_step(page, 2)
     bundle = book.outputs()[0][0]["data"]
     assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= bundle.keys()
     pid = book.ask("print(w.walk.process.pid)").strip()
