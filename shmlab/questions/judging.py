@@ -7,10 +7,11 @@ student's in the notebook.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from struct import iter_unpack
 from typing import Any
 
-from shmlab import posix
-from shmlab.processes import Outcome, Process, own_name
+from shmlab import observe, posix, sysv
+from shmlab.processes import Outcome, Process, own_key, own_name
 from shmlab.programs import Program, as_program
 from shmlab.questions import PATIENCE, Verdict
 
@@ -42,6 +43,36 @@ def absent(word: str) -> Iterator[str]:
     finally:
         with suppress(FileNotFoundError):
             posix.shm_unlink(name)
+
+
+@contextmanager
+def unused_key(word: str) -> Iterator[int]:
+    """Yield a key that no segment has; remove whatever has it afterwards."""
+    key = own_key(word)
+    _remove_segment(key)
+    try:
+        yield key
+    finally:
+        _remove_segment(key)
+
+
+def _remove_segment(key: int) -> None:
+    with suppress(FileNotFoundError):
+        sysv.shmctl(sysv.shmget(key, 0, 0), sysv.IPC_RMID)
+
+
+class Words:
+    """The 64-bit words of an object, as the kernel has them: a student's program may shorten it meanwhile.
+
+    *item* is ``"Q"``, or ``"q"`` for numbers that may be below 0.
+    """
+
+    def __init__(self, name: str, count: int = 24, item: str = "Q") -> None:
+        self._sampler, self._count, self._item = observe.Sampler(name), count, f"={item}"
+
+    def __call__(self) -> tuple[int, ...]:
+        read = self._sampler.read(0, 8 * self._count).ljust(8 * self._count, b"\0")
+        return tuple(each for (each,) in iter_unpack(self._item, read))
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from shmlab import observe, sysv
-from shmlab.processes import Outcome, Process, own_key
+from shmlab.processes import Outcome, Process
 from shmlab.questions import Exercise, Question, Verdict, right, wrong
-from shmlab.questions.judging import how, kind_of, program_of, run_to_end
+from shmlab.questions.judging import how, kind_of, program_of, run_to_end, unused_key
 
 NEW = sysv.IPC_CREAT | sysv.IPC_EXCL
 
@@ -181,7 +181,7 @@ def judge_flags(shmflg: Any) -> Verdict:
     if shmflg < 0 or shmflg & ~(NEW | 0o777):
         hint = "These will do: IPC_CREAT, IPC_EXCL, and nine bits of mode, in octal: 0o…"
         return Verdict(False, f"{shmflg:#o} holds more than the flags of this lesson.", hint)
-    with _unused("check") as key:
+    with unused_key("check") as key:
         try:
             shmid = sysv.shmget(key, 4096, shmflg)
         except OSError as error:
@@ -271,7 +271,7 @@ def judge_replace(program: Any) -> Verdict:
     found = program_of(program, "replace")
     if isinstance(found, Verdict):
         return found
-    with _unused("check") as key, _segment(key, len(OLD)) as old, sysv.shmat(old) as m:
+    with unused_key("check") as key, _segment(key, len(OLD)) as old, sysv.shmat(old) as m:
         m.buf[:] = OLD
         with Process(found, key, EDITION, label=found.name) as process:
             outcome = run_to_end(process)
@@ -289,7 +289,7 @@ def judge_replace(program: Any) -> Verdict:
             )
         if complaint := _misprinted(now):
             return Verdict(False, *complaint)
-    with _unused("check") as key:
+    with unused_key("check") as key:
         with Process(found, key, EDITION) as process:
             outcome = run_to_end(process)
         now = _looked_up(key)
@@ -315,22 +315,6 @@ def _misprinted(segment: observe.Segment) -> tuple[str, str] | tuple[()]:
 
 
 # --- Segments to try things on -----------------------------------------------------------------------------
-
-
-@contextmanager
-def _unused(word: str) -> Iterator[int]:
-    """Yield a key that nothing has; remove whatever has it afterwards."""
-    key = own_key(word)
-    _remove(key)
-    try:
-        yield key
-    finally:
-        _remove(key)
-
-
-def _remove(key: int) -> None:
-    with suppress(FileNotFoundError):
-        sysv.shmctl(sysv.shmget(key, 0, 0), sysv.IPC_RMID)
 
 
 @contextmanager

@@ -5,11 +5,9 @@ Imported by :mod:`shmlab.questions` alone. The facts are FACTS.md's D03, F58 to 
 
 from collections import defaultdict
 from collections.abc import Iterable
-from struct import iter_unpack
 from time import monotonic
 from typing import Any
 
-from shmlab import observe
 from shmlab.processes import Process, Run, Shared, every_schedule, run_schedule
 from shmlab.processes.turns import parse
 from shmlab.programs import Program
@@ -17,7 +15,7 @@ from shmlab.programs.increment import increment
 from shmlab.programs.record_writer import record_writer
 from shmlab.programs.slow_reader import SEEN, slow_reader
 from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, scratch, wrong
-from shmlab.questions.judging import how, kind_of, program_of
+from shmlab.questions.judging import Words, how, kind_of, program_of
 
 QUESTIONS = (
     Question(
@@ -175,17 +173,6 @@ QUESTIONS = (
         ),
     ),
 )
-
-
-class Words:
-    """The 64-bit words of an object, as the kernel has them: a student's program may shorten it meanwhile."""
-
-    def __init__(self, name: str, count: int = 24) -> None:
-        self._sampler, self._count = observe.Sampler(name), count
-
-    def __call__(self) -> tuple[int, ...]:
-        read = self._sampler.read(0, 8 * self._count).ljust(8 * self._count, b"\0")
-        return tuple(each for (each,) in iter_unpack("=Q", read))
 
 
 def judge_number(answer: Any) -> Verdict:

@@ -6,17 +6,17 @@ Imported by :mod:`shmlab.questions` alone. The facts are FACTS.md's D03, D04 and
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from struct import iter_unpack, pack
+from struct import pack
 from time import monotonic
 from typing import Any
 
-from shmlab import observe, posix
+from shmlab import posix
 from shmlab.processes import Process, Run, Shared, Turn, every_schedule, own_name, run_schedule
 from shmlab.processes.turns import parse
 from shmlab.programs import Program
 from shmlab.programs.two_semaphores import two_semaphores
 from shmlab.questions import PATIENCE, Exercise, Question, Verdict, right, scratch, wrong
-from shmlab.questions.judging import how, kind_of, program_of
+from shmlab.questions.judging import Words, how, kind_of, program_of
 
 QUESTIONS = (
     Question(
@@ -142,17 +142,6 @@ QUESTIONS = (
 )
 
 
-class Words:
-    """The 64-bit words of an object, as the kernel has them: a student's program may shorten it meanwhile."""
-
-    def __init__(self, name: str, count: int) -> None:
-        self._sampler, self._count = observe.Sampler(name), count
-
-    def __call__(self) -> tuple[int, ...]:
-        read = self._sampler.read(0, 8 * self._count).ljust(8 * self._count, b"\0")
-        return tuple(each for (each,) in iter_unpack("=q", read))
-
-
 class Semaphores:
     """Semaphores to try things on. ``set(0, 1)`` gives each its value, whatever a program did to them."""
 
@@ -203,7 +192,7 @@ def judge_first_value(value: Any) -> Verdict:
     if value > posix.SEM_VALUE_MAX:
         return Verdict(False, f"that's more than SEM_VALUE_MAX, {posix.SEM_VALUE_MAX:,}.", "A small one.")
     with scratch(bytes(16)) as name, _semaphores("done") as semaphores:
-        words = Words(name, 2)
+        words = Words(name, 2, "q")
 
         def setup() -> None:
             semaphores.set(value)
@@ -283,7 +272,7 @@ class _Trial:
         self.name, self.semaphores = name, semaphores
         self.turns: tuple[Turn, ...] = ()
         """What it did when nobody else was there."""
-        self.watch: dict[str, Callable[[], Any]] = {"words": Words(name, 2)}
+        self.watch: dict[str, Callable[[], Any]] = {"words": Words(name, 2, "q")}
         zero, one = semaphores.names
         self.there = Process(program, Shared(name), 0, 1, zero, one, label="A")
         self.back = Process(program, Shared(name), 1, 0, one, zero, label="B")

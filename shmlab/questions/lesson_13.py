@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from shmlab import observe, posix, sysv
-from shmlab.processes import Outcome, Process, own_key
+from shmlab.processes import Outcome, Process
 from shmlab.programs import Program
 from shmlab.programs.two_numbers import two_numbers
 from shmlab.questions import Exercise, Question, Verdict, right, wrong
-from shmlab.questions.judging import absent, existing, how, kind_of, program_of, run_to_end
+from shmlab.questions.judging import absent, existing, how, kind_of, program_of, run_to_end, unused_key
 
 NEW = sysv.IPC_CREAT | sysv.IPC_EXCL
 
@@ -200,7 +200,7 @@ def judge_properties(answers: Any) -> Verdict:
 
 def _tried() -> dict[str, str]:
     """Try each property on an object and on a segment that another process makes; return who has it."""
-    with absent("check") as name, _unused("check") as key:
+    with absent("check") as name, unused_key("check") as key:
         with Process(_makes_both, name, key, 0o077) as maker:
             if maker.step().kind != "paused":
                 raise RuntimeError(f"the maker {maker.state}")
@@ -282,7 +282,7 @@ def _object_made(program: Program) -> Complaint:
 
 
 def _segment_made(program: Program) -> Complaint:
-    with _unused("check") as key, Process(program, key, TEXT, label=program.name) as process:
+    with unused_key("check") as key, Process(program, key, TEXT, label=program.name) as process:
         state = process.step()
         if state.kind != "paused":
             return _never_stored("a key", state.outcome)
@@ -332,7 +332,7 @@ def _object_taken(program: Program) -> Complaint:
 
 
 def _segment_taken(program: Program) -> Complaint:
-    with _unused("check") as key, _segment(key, len(TAKEN), 0o600) as shmid:
+    with unused_key("check") as key, _segment(key, len(TAKEN), 0o600) as shmid:
         with sysv.shmat(shmid) as m:
             m.buf[:] = TAKEN
         with Process(program, key, TEXT) as process:
@@ -364,7 +364,7 @@ def judge_move(program: Any) -> Verdict:
     found = program_of(program, "move")
     if isinstance(found, Verdict):
         return found
-    with _unused("check") as key, _filled(key), existing("check", len(TAKEN), TAKEN) as name:
+    with unused_key("check") as key, _filled(key), existing("check", len(TAKEN), TAKEN) as name:
         with Process(found, key, name) as process:
             outcome = run_to_end(process)
         entry = observe.object_entry(name)
@@ -382,7 +382,7 @@ def judge_move(program: Any) -> Verdict:
 
 def _killed_after(program: Program, steps: int) -> Verdict | None:
     """Kill the program after so many steps; return what is wrong, or that all is well; None to go on."""
-    with absent("check") as name, _unused("check") as key, _filled(key):
+    with absent("check") as name, unused_key("check") as key, _filled(key):
         with Process(program, key, name, label=program.name) as process:
             for _ in range(steps):
                 state = process.step()
@@ -438,22 +438,6 @@ def _filled(key: int) -> Iterator[None]:
 
 
 # --- Segments to try things on -----------------------------------------------------------------------------
-
-
-@contextmanager
-def _unused(word: str) -> Iterator[int]:
-    """Yield a key that nothing has; remove whatever has it afterwards."""
-    key = own_key(word)
-    _remove(key)
-    try:
-        yield key
-    finally:
-        _remove(key)
-
-
-def _remove(key: int) -> None:
-    with suppress(FileNotFoundError):
-        sysv.shmctl(sysv.shmget(key, 0, 0), sysv.IPC_RMID)
 
 
 @contextmanager
