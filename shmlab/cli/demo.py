@@ -14,14 +14,6 @@ from shmlab import course
 from shmlab.cli import lab
 from shmlab.cli.terminal import say
 
-VOILA = """
-import os, sys
-from voila.app import main
-sys.argv.append("--token=" + os.environ["JUPYTER_TOKEN"])
-main()
-"""
-"""The token comes in the environment: the command line may be read by every user of this machine."""
-
 
 def run(options: Namespace) -> int:
     """Start Voilà, or JupyterLab, on the board. Doesn't return; raises SystemExit when it can't."""
@@ -36,10 +28,11 @@ def run(options: Namespace) -> int:
     port = lab.free_port(options.ip, options.port)
     token = os.environ.get("JUPYTER_TOKEN") or lab.new_token()
     command = [
-        *(sys.executable, "-P", "-c", VOILA, str(board)),
+        *(sys.executable, "-P", "-m", "shmlab.cli.board", str(board)),
         *(f"--port={port}", f"--Voila.ip={options.ip}", "--Application.log_level=WARN"),
-        # Voilà 0.5 refuses the farewell of a page that is closed (403, no _xsrf): its kernel would stay.
+        # A browser that is killed says no farewell. Busy or not: with nobody at the page, it's nobody's.
         *("--MappingKernelManager.cull_idle_timeout=20", "--MappingKernelManager.cull_interval=5"),
+        "--MappingKernelManager.cull_busy=True",
     ]
     if options.no_browser or not lab.has_browser():
         command.append("--no-browser")

@@ -15,8 +15,8 @@ import pytest
 
 from shmlab import names
 
-CLOSED = 60.0
-"""Seconds after which nothing of a closed page is left: Voilà ends its kernel after 20 to 25."""
+CLOSED = 15.0
+"""Seconds after which nothing of a closed page is left: its kernel is asked to end at once."""
 
 CELL = "from shmlab.panels import Classroom\nClassroom()"
 
@@ -150,8 +150,9 @@ def test_in_voila_which_shmlab_demo_starts(voila: str, chromium: Any) -> None:
             page.wait_for_timeout(200)  # it isn't listening yet
     through_all_screens(page)
     assert set(os.listdir("/dev/shm")) - before
-    context.close()
+    page.close(run_before_unload=True)
     deadline = monotonic() + CLOSED
     while left := set(os.listdir("/dev/shm")) - before:
         assert monotonic() < deadline, f"the page was closed, and there is still {left}"
         sleep(0.2)
+    context.close()
