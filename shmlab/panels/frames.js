@@ -52,7 +52,7 @@ function follow(model, root, { paint, arrived = () => {}, failed = () => {}, los
     // nobody reads them (frame - heard grows), and a heap of them would delay the cell after it: fewer still.
     timer = setTimeout(() => {
       timer = 0;
-      send({ ack: done });
+      send({ ack: done, view: id, is: seen ? "seen" : "hidden" });
     }, frame - heard > 20 ? 500 : 80);
   }
 

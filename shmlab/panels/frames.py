@@ -59,9 +59,9 @@ class FrameLoop:
     *alive* says whether there is still somebody to send to (``lambda: widget.comm is not None``). *over*
     is told at every end why, and the exception if *tick* raised one.
 
-    :meth:`received` takes what views send: ``{"ack": n}`` for a painted frame, ``{"view": id, "is": "seen"}``
-    when one comes into sight, ``"hidden"`` when it scrolls away or its tab does, ``"gone"`` when it's
-    removed. The thread begins with :meth:`start` or with the first view seen. It ends with :meth:`stop`, when
+    :meth:`received` takes what views send: ``{"view": id, "is": "seen"}`` when one comes into sight,
+    ``"hidden"`` when it scrolls away or its tab does, ``"gone"`` when it's removed; the same with ``"ack": n``
+    for a painted frame, so that a view which was given up for its silence is back with it. The thread begins with :meth:`start` or with the first view seen. It ends with :meth:`stop`, when
     *alive* says no, when a cell was interrupted, when *tick* raised, and after two seconds with nobody
     looking (and begins again when somebody does). :attr:`ended` says why: ``"stopped"``, ``"closed"``,
     ``"interrupted"``, ``"failed"``, ``"unseen"``; it is empty while frames flow.
@@ -168,7 +168,7 @@ class FrameLoop:
                 if self.ended == "unseen":
                     self._listen()
                     self._begin()
-                elif "view" in content and self.ended in ("stopped", "interrupted", "failed"):
+                elif ack is None and self.ended in ("stopped", "interrupted", "failed"):
                     self._once()
             elif self._thread is None and not self._views:
                 self._deaf()

@@ -97,7 +97,7 @@ def test_frames_are_held_back_until_acknowledged(
     until(lambda: len(one.sent) == frames.WINDOW)
     time.sleep(0.15)
     assert len(one.sent) == frames.WINDOW
-    one.loop.received({"ack": frames.WINDOW})
+    one.loop.received(SEEN | {"ack": frames.WINDOW})
     until(lambda: len(one.sent) > frames.WINDOW, timeout=0.2)
 
 
@@ -117,7 +117,7 @@ def test_over_a_slow_line_few_frames_are_on_their_way(
     one.loop.received(SEEN)
     until(lambda: len(one.sent) == frames.WINDOW)
     time.sleep(0.05)
-    one.loop.received({"ack": frames.WINDOW})
+    one.loop.received(SEEN | {"ack": frames.WINDOW})
     until(lambda: len(one.sent) == frames.WINDOW + frames.WINDOW_SLOW)
     time.sleep(0.1)
     assert len(one.sent) == frames.WINDOW + frames.WINDOW_SLOW
@@ -153,7 +153,7 @@ def test_stop_ends_the_thread_and_may_be_called_twice(panel: Callable[..., Panel
     assert (one.loop.running, one.loop.ended) == (False, "stopped")
     sent = len(one.sent)
     one.loop.stop()
-    one.loop.received({"ack": sent})
+    one.loop.received(SEEN | {"ack": sent})
     time.sleep(0.05)
     assert len(one.sent) == sent
     assert ("stopped", None) in one.ends
@@ -240,8 +240,20 @@ def test_a_page_that_vanished_without_a_word(
     one.loop.received(SEEN)
     until(lambda: not one.loop.running)
     assert one.loop.ended == "unseen"
-    one.loop.received({"ack": one.loop.frame})
-    assert one.loop.running
+
+
+def test_a_view_that_was_silent_for_too_long_goes_on(
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    monkeypatch.setattr(frames, "ABSENT", 0.2)
+    monkeypatch.setattr(frames, "PATIENCE", 0.02)
+    one = panel(answers=False)
+    one.loop.received(SEEN)
+    until(lambda: not one.loop.running)
+    sent, refreshed = len(one.sent), one.refreshed
+    one.loop.received(SEEN | {"ack": one.loop.frame})  # the kernel, or the browser, was busy meanwhile
+    until(lambda: len(one.sent) > sent)
+    assert one.refreshed > refreshed
 
 
 def test_while_a_cell_runs_silence_means_nothing(
@@ -351,7 +363,7 @@ def test_an_acknowledgement_may_come_before_the_tick_returns(
 def test_an_acknowledgement_of_the_future_is_not_believed(panel: Callable[..., Panel]) -> None:
     one = panel(answers=False)
     one.loop.received(SEEN)
-    one.loop.received({"ack": 1_000_000})
+    one.loop.received(SEEN | {"ack": 1_000_000})
     assert one.loop.acknowledged <= one.loop.frame + 1
 
 
