@@ -148,7 +148,7 @@ class Page:
             if self.live:
                 self._ask("view.start()")
             else:
-                self.notebook.page.evaluate(EXECUTE, f"watch({seconds + 3})")
+                self.notebook.page.evaluate(EXECUTE, f"watch({seconds + 2})")
             first = self._frames(0.2)
             end = time.monotonic() + 30
             while not first:

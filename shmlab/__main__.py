@@ -34,7 +34,8 @@ columns:
              be looked at. dest: goes with the last detach. locked: never swapped.
              unlinked: has lost its name. waiting: processes blocked on it
   session    of the lab, that it belongs to: alive, or orphan
-  used by    processes that map it, attach it, or have it open; x2: twice
+  used by    processes that map it, attach it, or have it open; x2: twice;
+             +3: and three more, which `shmlab ls --json` lists
 
 """
 

@@ -47,7 +47,7 @@ function render({ model, el }) {
   head.append(bar, large);
   keys.textContent =
     `Keys: 1 to ${buttons.length} screens · S start, P pause, R reset · A, B, C a step of that process · ` +
-    "N next, B back · in a panel digits are its own: 0 leaves it";
+    "N next, B back · Backspace undo · in a panel digits are its own: 0 leaves it";
 
   const paint = () => {
     buttons.forEach((button, number) => {

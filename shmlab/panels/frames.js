@@ -57,7 +57,7 @@ function follow(model, root, { paint, arrived = () => {}, failed = () => {}, los
   }
 
   async function next() {
-    if (painting || !pending || ended) return;
+    if (painting || !pending || ended || gone) return;
     painting = true;
     const frames = pending;
     const { content } = frames[frames.length - 1];
@@ -68,6 +68,7 @@ function follow(model, root, { paint, arrived = () => {}, failed = () => {}, los
       failed(error);
     }
     painting = false;
+    if (gone) return lost(); // it was lost meanwhile: what the frame says of the kernel isn't true any more
     acknowledge(content.frame, content.heard);
     if (pending) requestAnimationFrame(next);
   }

@@ -60,8 +60,9 @@ class FrameLoop:
     is told at every end why, and the exception if *tick* raised one.
 
     :meth:`received` takes what views send: ``{"view": id, "is": "seen"}`` when one comes into sight,
-    ``"hidden"`` when it scrolls away or its tab does, ``"gone"`` when it's removed; the same with ``"ack": n``
-    for a painted frame, so that a view which was given up for its silence is back with it. The thread begins with :meth:`start` or with the first view seen. It ends with :meth:`stop`, when
+    ``"hidden"`` when it scrolls away or its tab does, ``"gone"`` when it's removed; the same with
+    ``"ack": n`` for a painted frame, so that a view which was given up for its silence is back with it. The
+    thread begins with :meth:`start` or with the first view seen. It ends with :meth:`stop`, when
     *alive* says no, when a cell was interrupted, when *tick* raised, and after two seconds with nobody
     looking (and begins again when somebody does). :attr:`ended` says why: ``"stopped"``, ``"closed"``,
     ``"interrupted"``, ``"failed"``, ``"unseen"``; it is empty while frames flow.

@@ -177,7 +177,7 @@ def judge_shout(program: Any) -> Verdict:
 
 
 def _watch_shout(process: Process, sampler: observe.Sampler) -> Verdict:
-    deadline = monotonic() + PATIENCE - 2
+    deadline = monotonic() + PATIENCE / 2
     before = original = sampler.read()
     while True:
         state = process.step(timeout=max(0.1, min(2.0, deadline - monotonic())))

@@ -166,7 +166,7 @@ def judge_flags(flags: Any) -> Verdict:
     if not -(2**31) <= flags < 2**31:
         return Verdict(False, f"{flags} is no int of C's.", "Put them together with |, of posix.MAP_….")
     with Process(passing_a_byte, flags, label="parent") as process:
-        outcome = process.run().wait(PATIENCE - 2)
+        outcome = process.run().wait(PATIENCE / 2)
         output = process.output
     if outcome.ok and "found 67" in output:
         return Verdict(
@@ -199,7 +199,7 @@ def judge_delegate(program: Any) -> Verdict:
     if isinstance(found, Verdict):
         return found
     with scratch(b"") as name, Process(found, name, label=found.name) as process:
-        deadline = monotonic() + PATIENCE - 2
+        deadline = monotonic() + PATIENCE / 2
         sampler = observe.Sampler(name)
         state = process.start().state
         while True:
@@ -272,7 +272,7 @@ def judge_into(program: Any) -> Verdict:
     with scratch(b"") as name, Process(found, name, *arguments, label=found.name) as process:
         process.run()
         try:
-            outcome = process.wait(PATIENCE - 2)
+            outcome = process.wait(PATIENCE / 2)
         except TimeoutError:
             return Verdict(
                 False,

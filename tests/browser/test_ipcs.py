@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 Open = Callable[..., Any]
 
 SETTING = """
@@ -85,22 +83,19 @@ def shoot(page: Any, name: str) -> None:
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
 
 
-@pytest.mark.parametrize("option", ["-m", "-p", "-t", "-c", "-u", "-l"])
-def test_a_button_shows_what_ipcs_prints(notebook: Open, option: str) -> None:
+def test_each_button_shows_what_ipcs_prints(notebook: Open) -> None:
     book = opened(notebook)
     page = book.page
-    if option == "-m":
-        button(page, "-p").click()
-        until_shown(page, "ipcs -m -p")
-    button(page, option).click()
-    command = "ipcs -m" if option == "-m" else f"ipcs -m {option}"
-    page.wait_for_function(
-        "t => document.querySelector('.shmlab-live .title').textContent === t", arg=f"$ {command}"
-    )
-    assert shown(page) == by_hand(*command.split()[1:])
-    assert pressed(page) == [option]
-    assert book.ask("print(view.option)").strip() == option
-    shoot(page, f"ipcs{option}")
+    for option in ("-p", "-t", "-c", "-u", "-l", "-m"):
+        button(page, option).click()
+        command = "ipcs -m" if option == "-m" else f"ipcs -m {option}"
+        page.wait_for_function(
+            "t => document.querySelector('.shmlab-live .title').textContent === t", arg=f"$ {command}"
+        )
+        assert shown(page) == by_hand(*command.split()[1:])
+        assert pressed(page) == [option]
+        assert book.ask("print(view.option)").strip() == option
+        shoot(page, f"ipcs{option}")
     assert not book.console
 
 

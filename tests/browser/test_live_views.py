@@ -204,15 +204,15 @@ def test_it_goes_on_while_a_cell_computes(
     one = thing("spins")
     one.create(bytes(4096))
     one.keep_writing()
-    spin = "import time\nend = time.monotonic() + 6\nn = 0\nwhile time.monotonic() < end:\n    n += 1"
+    spin = "import time\nend = time.monotonic() + 4.5\nn = 0\nwhile time.monotonic() < end:\n    n += 1"
     # Shown and computing in one cell: nothing that the page says is read before the cell ends.
     book = notebook([IMPORTS, f"view = {view}({one.name!r})\ndisplay(view)\n{spin}\nprint('done')"])
     book.run_all(wait=False)
     shows(book)
-    frames = book.page.evaluate(COUNT, 3)
+    frames = book.page.evaluate(COUNT, 2)
     assert "done" not in str(book.outputs())
     # Half of the goal: the machine that runs this has other things to do. The benchmark holds it to the goal.
-    assert frames / 3 >= least / 2
+    assert frames / 2 >= least / 2
     book.wait_idle()
     assert book.page.evaluate(COUNT, 1) >= least / 2
     assert book.errors() == []

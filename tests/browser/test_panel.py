@@ -129,7 +129,7 @@ def test_start_changes_bytes_on_screen_until_stop(notebook: Open) -> None:
 
 
 def test_buttons_in_the_wrong_order_and_by_keyboard(notebook: Open) -> None:
-    book = notebook([SETTING, TWO.replace("in_c(writer)", "writer")])
+    book = notebook([SETTING, TWO.replace("in_c(writer)", "writer").replace("speed=8", "speed=40")])
     book.run_all()
     page = book.page
     for words in ("Stop", "Pause", "Reset", "Stop"):
