@@ -22,6 +22,8 @@ CHANGED = "#E69F00"
 """What has changed since the last look."""
 RIGHT = "#007A5A"
 WRONG = "#B34700"
+MARKED = {"+": RIGHT, "~": CHANGED, "-": WRONG}
+"""What is new, has changed or is gone, by its sign."""
 
 LIGHT = frozenset({"#CC79A7", "#E69F00", "#56B4E9"})
 """Process colours on which white can't be read."""

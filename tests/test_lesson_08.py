@@ -89,13 +89,13 @@ def test_what_each_of_the_four_calls_leaves(language: Language, key: int) -> Non
     }
     with Walk(language(four_calls), key, "hello", trace=False) as walk:
         for label, wanted in expected.items():
-            moment = walk.next()
+            moment = walk.step()
             assert moment.label == label
             assert not moment.changed.descriptors
             mapped = sum(each.length for each in moment.view.mappings if each.path.startswith("/SYSV"))
             seen = [(each.size, each.attached, each.resident, mapped) for each in moment.view.segments]
             assert seen == ([wanted] if wanted else []), label
-        assert walk.next().state.outcome.ok
+        assert walk.step().state.outcome.ok
 
 
 @both
@@ -120,8 +120,8 @@ def test_the_system_calls_have_the_calls_names(language: Language, key: int) -> 
 def test_a_walk_back_makes_the_segment_anew(language: Language, key: int) -> None:
     """With IPC_EXCL it would fail if the segment of the first time were still there."""
     with Walk(language(four_calls), key, "hello", trace=False) as walk:
-        first = [walk.next() for _ in range(3)][-1].view.segments[0].id
-        again = walk.back()
+        first = [walk.step() for _ in range(3)][-1].view.segments[0].id
+        again = walk.undo()
         assert (again.label, again.state.kind) == ("shmat", "paused")
         assert again.view.segments[0].id != first
         walk.reset()
@@ -130,8 +130,8 @@ def test_a_walk_back_makes_the_segment_anew(language: Language, key: int) -> Non
 
 def test_a_walk_leaves_segments_of_others_alone(key: int, shmid: int) -> None:
     with Walk(tenant, shmid, "x", trace=False) as walk:
-        walk.next()
-        walk.back()
+        walk.step()
+        walk.undo()
         walk.reset()
     assert row(shmid) is not None
 

@@ -26,7 +26,6 @@ NAMED = 8
 LINE, LEFT, CHARACTER = 30, 40, 11.0
 """Height of a line, where it begins behind its sign, and how wide a character is, in pixels."""
 
-COLOURS = {NEW: palette.RIGHT, CHANGED: palette.CHANGED, GONE: palette.WRONG}
 WORDS = {NEW: "new", CHANGED: "changed", GONE: "gone"}
 
 
@@ -141,7 +140,7 @@ def draw_ipcs(printout: Printout) -> "FigureCanvasAgg":
     ax.text(10, 0, title, weight="bold", color=INK, **style)
     ax.text(width - 10, 0, printout.whose, ha="right", color=QUIET, **style)
     for row, marked in enumerate(lines, 1):
-        colour = COLOURS.get(marked.mark)
+        colour = palette.MARKED.get(marked.mark)
         if colour:
             ax.add_patch(Rectangle((0, row - 0.46), width, 0.92, color=colour, alpha=0.18, linewidth=0))
             ax.add_patch(Rectangle((0, row - 0.46), 8, 0.92, color=colour, linewidth=0))

@@ -10,7 +10,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from shmlab.figures.common import TYPE, size_text, tint
-from shmlab.palette import CHANGED, INK, PAPER, QUIET, WRONG
+from shmlab.observe.changes import CHANGED, GONE, NEW
+from shmlab.palette import INK, MARKED, PAPER, QUIET, WRONG, ink_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ WIDTH = 1000
 PAGE = 4096
 """Bytes of a page, unless a :class:`World` says otherwise."""
 
-MARKS = {"new": "+", "changed": "~", "gone": "–"}  # noqa: RUF001  a minus as wide as the plus
+MARKS = {"new": NEW, "changed": CHANGED, "gone": GONE}
 """What stands beside a thing that the last step changed, besides its colour."""
 
 MOST_PAGES = 24
@@ -292,8 +293,8 @@ def _box(
     ax.add_patch(
         FancyBboxPatch(
             (span[0], y), span[1] - span[0], height, boxstyle="round,pad=0,rounding_size=8",
-            facecolor=tint(CHANGED) if mark and not gone else PAPER,
-            edgecolor=CHANGED if mark else edge, linewidth=3.6 if mark else thick,
+            facecolor=tint(MARKED[MARKS[mark]]) if mark and not gone else PAPER,
+            edgecolor=MARKED[MARKS[mark]] if mark else edge, linewidth=3.6 if mark else thick,
             linestyle=(0, (4, 3)) if dashed or gone else "-",
         )
     )  # fmt: skip
@@ -302,8 +303,12 @@ def _box(
 
 
 def _badge(ax: "Axes", x: float, y: float, mark: str) -> None:
-    style = {"boxstyle": "circle,pad=0.22", "facecolor": CHANGED, "edgecolor": INK, "linewidth": 1.2}
-    _text(ax, x + 2, y + 3, MARKS[mark], weight="bold", ha="center", bbox=style, zorder=6, size=TYPE - 1)
+    colour = MARKED[MARKS[mark]]
+    style = {"boxstyle": "circle,pad=0.22", "facecolor": colour, "edgecolor": INK, "linewidth": 1.2}
+    _text(
+        ax, x + 2, y + 3, MARKS[mark], weight="bold", ha="center", bbox=style, zorder=6, size=TYPE - 1,
+        color=ink_on(colour),
+    )  # fmt: skip
 
 
 def _line(
@@ -312,7 +317,8 @@ def _line(
     ax.annotate(
         "", xy=end, xytext=begin, zorder=4,
         arrowprops={
-            "arrowstyle": "-|>", "color": CHANGED if mark else colour, "linewidth": 3 if mark else 1.8,
+            "arrowstyle": "-|>",
+            "color": MARKED[MARKS[mark]] if mark else colour, "linewidth": 3 if mark else 1.8,
             "linestyle": "--" if mark == "gone" else "-", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 16,
         },
     )  # fmt: skip

@@ -1,7 +1,7 @@
 // The buttons above the classroom board, and its keys: a digit chooses a screen, a letter presses a button of the one
 // that is shown. Nothing is decided here that a click wouldn't.
 
-const BUTTONS = { s: "Start", p: "Pause", r: "Reset", n: "Next", b: "Back", backspace: "Undo" };
+const BUTTONS = { s: "Start", p: "Pause", r: "Reset", backspace: "Undo" };
 const FIELDS = "input:not([type='range']), textarea, select, [contenteditable='true'], .cm-editor";
 const PANEL = "[class*='shmlab-']:not(.shmlab-screens):not(.shmlab-classroom)";
 
@@ -47,7 +47,7 @@ function render({ model, el }) {
   head.append(bar, large);
   keys.textContent =
     `Keys: 1 to ${buttons.length} screens · S start, P pause, R reset · A, B, C a step of that process · ` +
-    "N next, B back · Backspace undo · in a panel digits are its own: 0 leaves it";
+    "Backspace undo · in a panel digits are its own: 0 leaves it";
 
   const paint = () => {
     buttons.forEach((button, number) => {

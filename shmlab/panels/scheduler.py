@@ -81,6 +81,7 @@ class Scheduler(anywidget.AnyWidget):
             RATE,
             refresh=self._forget,
             alive=lambda: self.comm is not None,
+            over=self._over,
             name="shmlab-scheduler",
         )
         self.on_msg(self._received)
@@ -196,8 +197,9 @@ class Scheduler(anywidget.AnyWidget):
         return result
 
     def _show(self) -> None:
-        """Show at once what an order has come to: a frame would come only with the loop's next tick."""
-        if self.comm is not None and self.loop.running:
+        """Show at once what an order has come to: a frame would come only with the loop's next tick, and not
+        at all when that has failed."""
+        if self.comm is not None and (self.loop.running or self.loop.ended == "failed"):
             self._tell({})
 
     def _tell(self, more: dict[str, Any]) -> bool:
@@ -216,8 +218,17 @@ class Scheduler(anywidget.AnyWidget):
             return True
 
     def _tick(self, number: int) -> bool:
-        self.stage.notice()
-        return self._tell({"frame": number, "heard": self.loop.acknowledged})
+        with self.stage.at_rest() as nobody_steps:
+            if not nobody_steps:
+                return (
+                    False  # half of an order's outcome would be shown; whoever gave the order shows all of it
+                )
+            self.stage.notice()
+            return self._tell({"frame": number, "heard": self.loop.acknowledged})
+
+    def _over(self, reason: str, error: Exception | None) -> None:
+        if reason == "failed":
+            self.say(f"This can't be shown: {type(error).__name__}: {error}")
 
     def _forget(self) -> None:
         self._last = None

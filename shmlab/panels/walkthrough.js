@@ -1,8 +1,6 @@
 // The walkthrough in the browser: a program's source, what its last step called and changed, and the drawing of it.
 // Put behind frames.js and source.js (see live.py). What a click means is decided in the kernel (walkthrough.py).
 
-const KEYS = { n: "next", b: "back" };
-
 /** Make a row of the last step: a heading, and beside it a place for text. */
 function fact(facts, heading, name) {
   facts.appendChild(make("dt", "", heading));
@@ -39,7 +37,6 @@ function kernelTable({ caption, headings, rows, least }) {
 function render({ model, el }) {
   const listing = model.get("listing");
   const root = make("section", "shmlab-live shmlab-processes shmlab-walk");
-  root.tabIndex = -1; // a click anywhere in it brings the keys here
   root.setAttribute("aria-label", model.get("title"));
   root.appendChild(make("div", "title", model.get("title")));
   const tools = root.appendChild(make("div", "tools"));
@@ -56,22 +53,25 @@ function render({ model, el }) {
   const head = card.appendChild(make("header", ""));
   head.appendChild(make("span", "label", listing.label));
   head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
+  const step = head.appendChild(
+    button(`Step ${listing.label}`, `Take one step (${keysOf([listing], 0)})`, () => view.send({ do: "step" })),
+  );
   const words = card.appendChild(make("p", "state", listing.unavailable));
   const { source, mark } = listed(listing);
   card.appendChild(wrapped(source));
   const output = card.appendChild(make("pre", "output"));
   output.hidden = true;
 
-  const step = body.appendChild(make("article", "step"));
-  const heading = step.appendChild(make("h3", "heading"));
+  const last = body.appendChild(make("article", "last"));
+  const heading = last.appendChild(make("h3", "heading"));
   heading.setAttribute("role", "status");
-  const hint = step.appendChild(make("p", "hint", "Next starts the process and takes its first step."));
-  const facts = step.appendChild(make("dl", "facts"));
+  const hint = last.appendChild(make("p", "hint", `Step ${listing.label} starts the process and takes its first step.`));
+  const facts = last.appendChild(make("dl", "facts"));
   const prototype = fact(facts, "prototype", "prototype");
   const call = fact(facts, "call", "call");
   const result = fact(facts, "result", "result");
   const calls = fact(facts, "system calls", "calls");
-  const tables = step.appendChild(make("div", "tables"));
+  const tables = last.appendChild(make("div", "tables"));
   const picture = root.appendChild(make("img", "drawing"));
   picture.hidden = true;
   el.appendChild(root);
@@ -132,24 +132,17 @@ function render({ model, el }) {
     },
   });
 
-  const buttons = {};
+  const buttons = { step };
   for (const [title, tip] of [
-    ["Next", "Take one step (key n)"],
-    ["Back", "Take the last step back: a fresh process takes all the others again (key b)"],
-    ["Run", "Take all the remaining steps"],
+    ["Start", "Take all the remaining steps"],
     ["Reset", "End the process and be as new"],
+    ["Undo", "Take the last step back: a fresh process takes all the others again (key Backspace)"],
   ]) {
     const what = title.toLowerCase();
     buttons[what] = tools.appendChild(button(title, tip, () => view.send({ do: what })));
-    buttons[what].disabled = Boolean(listing.unavailable);
   }
-  root.addEventListener("keydown", (event) => {
-    const what = event.ctrlKey || event.altKey || event.metaKey ? undefined : KEYS[event.key];
-    if (!what) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (!buttons[what].disabled) view.send({ do: what });
-  });
+  for (const each of Object.values(buttons)) each.disabled = Boolean(listing.unavailable);
+  steppedByKey(root, [listing], [step], { Backspace: buttons.undo });
 
   return () => {
     view.end();

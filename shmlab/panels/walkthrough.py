@@ -29,10 +29,10 @@ SHOWN_CALLS = 60
 
 
 class Walkthrough(anywidget.AnyWidget):
-    """A *walk* on screen: Next, Back, Run and Reset, and all that its moments tell; *title* stands above.
+    """A *walk* on screen: Step, Undo, Start and Reset, and all that its moments tell; *title* stands above.
 
     Everything a button does can be done from code, and returns the :class:`Moment` reached. With the focus in
-    the panel the keys ``n`` and ``b`` do what Next and Back do.
+    the panel the keys ``a`` and Backspace do what Step A and Undo do.
     """
 
     _esm = front_end("frames.js", "source.js", "walkthrough.js")
@@ -68,13 +68,13 @@ class Walkthrough(anywidget.AnyWidget):
         """What the panel shows right now, in words."""
         return _sentence(self.walk, self.walk.moment)
 
-    def next(self) -> Moment:
+    def step(self) -> Moment:
         """Take one step; start the process when need be."""
-        return self.walk.next()
+        return self.walk.step()
 
-    def back(self) -> Moment:
+    def undo(self) -> Moment:
         """Take the last step back: a fresh process takes all the others again."""
-        return self.walk.back()
+        return self.walk.undo()
 
     def run(self) -> Moment:
         """Take all the remaining steps."""
@@ -130,9 +130,9 @@ class Walkthrough(anywidget.AnyWidget):
         if self.loop.received(content) or not isinstance(content, dict):
             return
         actions: dict[object, Callable[[], object]] = {
-            "next": self.next,
-            "back": self.back,
-            "run": self.run,
+            "step": self.step,
+            "undo": self.undo,
+            "start": self.run,
             "reset": self.reset,
         }
         if action := actions.get(content.get("do")):
@@ -195,9 +195,9 @@ def shown(walk: Walk, moment: Moment) -> dict[str, Any]:
         "tables": _tables(moment, walk) if begun else [],
         "output": cards.shown(walk.process)["output"],
         "can": {
-            "next": not unavailable and not moment.over,
-            "run": not unavailable and not moment.over,
-            "back": moment.step > 0,
+            "step": not unavailable and not moment.over,
+            "start": not unavailable and not moment.over,
+            "undo": moment.step > 0,
             "reset": begun,
         },
     }

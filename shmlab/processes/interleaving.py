@@ -16,8 +16,8 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -256,16 +256,25 @@ class Interleaving:
                 self.step(self.able[0])
             return self.so_far
 
+    @contextmanager
+    def at_rest(self) -> Iterator[bool]:
+        """Keep everybody else's orders away for the block, so that what is read in it belongs together; or
+        enter it with False, at once, while another thread is at work."""
+        free = self._lock.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._lock.release()
+
     def notice(self) -> tuple[Turn, ...]:
         """Look whether anything happened that nobody here chose: a process was killed, a semaphore posted by
         somebody else, a long step done. Return the turns that it makes.
 
         Steps do this by themselves. Returns at once, with nothing, while another thread is at work.
         """
-        if not self._lock.acquire(blocking=False):
-            return ()
-        try:
-            if not self._begun or self._free:
+        with self.at_rest() as free:
+            if not free or not self._begun or self._free:
                 return ()
             ended = [
                 (process.label, process.state)
@@ -276,8 +285,6 @@ class Interleaving:
             turns = self._settle(found) if found else ()
             self._turns += turns
             return turns
-        finally:
-            self._lock.release()
 
     def let_go(self) -> None:
         """Let all go on by themselves, at full speed. What they do then is nobody's turn."""

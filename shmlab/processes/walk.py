@@ -174,7 +174,7 @@ class Walk:
                 self._moments = (Moment(0, "", state, calls_missing=self._missing, view=self._look(state)),)
             return self._moments[0]
 
-    def next(self, timeout: float = 2.0) -> Moment:
+    def step(self, timeout: float = 2.0) -> Moment:
         """Take one step and return what there is then; start the process when need be.
 
         A step that blocks returns after *timeout* seconds at most, with a moment whose state says what it
@@ -212,7 +212,7 @@ class Walk:
                 self._detach()
             return moment
 
-    def back(self) -> Moment:
+    def undo(self) -> Moment:
         """Return to the step before, by taking one step less from the start, in a fresh process."""
         with self._lock:
             steps = len(self.history) - 1
@@ -221,11 +221,11 @@ class Walk:
             self.reset()
             self.start()
             for _ in range(steps):
-                self.next()
+                self.step()
             return self.moment
 
     def run(self, timeout: float = 10.0) -> Moment:
-        """Take all the remaining steps, each as :meth:`next` does; return the last moment.
+        """Take all the remaining steps, each as :meth:`step` does; return the last moment.
 
         Stops at a step that blocks, and after *timeout* seconds: a program without an end stays paused where
         it is by then.
@@ -233,7 +233,7 @@ class Walk:
         deadline = monotonic() + timeout
         with self._lock:  # all the while: whoever resets it meanwhile ends the process first, and so the loop
             while True:
-                moment = self.next()
+                moment = self.step()
                 if moment.over or not moment.complete or monotonic() > deadline:
                     return moment
 

@@ -38,7 +38,7 @@ def show(page: Any, number: int, question: str) -> None:
 
 def through_all_screens(page: Any) -> None:
     page.locator(".shmlab-screens").wait_for(timeout=60_000)
-    press(page, "Next")
+    press(page, "Step A")
     page.get_by_text('paused after step 1 at line 3 ("shm_open")').wait_for(timeout=20_000)
     show(page, 2, "Which line kills A?")
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_keys_press_what_is_on_screen_and_nothing_of_jupyterlabs(notebook: Calla
     page.locator(".shmlab-walk").wait_for(timeout=20_000)
     page.keyboard.press("f")
     page.wait_for_function("() => document.fullscreenElement?.classList.contains('shmlab-classroom')")
-    page.keyboard.press("n")
+    page.keyboard.press("a")
     page.get_by_text('paused after step 1 at line 3 ("shm_open")').wait_for(timeout=20_000)
     shoot(page, "full")
     page.keyboard.press("2")

@@ -98,7 +98,7 @@ def shoot(page: Any, name: str) -> None:
 
 
 def press(page: Any, words: str) -> None:
-    page.locator(".shmlab-walk .tools button", has_text=words).click()
+    page.locator(".shmlab-walk button").get_by_text(words, exact=True).click()
 
 
 def expect_step(page: Any, step: int, timeout: float = 20) -> None:
@@ -128,22 +128,22 @@ def test_seven_calls_are_walked_forth_and_back(notebook: Open) -> None:
     page = book.page
     name = book.ask("print(name)").strip()
     shoot(page, "before")
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 1)
     assert words(page, ".prototype") == "int shm_open(const char *name, int oflag, mode_t mode);"
     assert words(page, ".result") == "fd = 3"
     assert words(page, ".call").startswith("fd = posix.shm_open(name")
     assert marked(page) == [f"+ {name}", "+ 3"]
     assert words(page, ".line.current code").strip() == 'yield "shm_open"'
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 2)
     assert marked(page) == [f"~ {name}"]
     assert page.locator(".shmlab-walk .differs").all_inner_texts() == ["10,000 B"]
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 3)
     assert "+ …-…" in marked(page)
     shoot(page, "mmap")
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 4)
     assert page.locator(".shmlab-walk .differs").all_inner_texts() == ["4 KiB"]
     shoot(page, "store")
@@ -151,17 +151,17 @@ def test_seven_calls_are_walked_forth_and_back(notebook: Open) -> None:
     assert "1 of 3 pages allocated" in drawing.get_attribute("alt")
     assert drawing.evaluate("image => image.complete && image.naturalWidth === 1000")
     pid = book.ask("print(w.walk.process.pid)")
-    press(page, "Back")
+    press(page, "Undo")
     expect_step(page, 3)
     assert book.ask("print(w.walk.process.pid)") != pid
-    press(page, "Run")
+    press(page, "Start")
     expect_step(page, 9)
     assert words(page, ".state") == "exited with status 0"
-    assert page.locator(".shmlab-walk .tools button", has_text="Next").is_disabled()
+    assert page.locator(".shmlab-walk header button").is_disabled()
     shoot(page, "end")
-    press(page, "Back")
+    press(page, "Undo")
     expect_step(page, 8)
-    assert marked(page) == [f"– {name}"]  # noqa: RUF001
+    assert marked(page) == [f"- {name}"]
     shoot(page, "unlinked")
     press(page, "Reset")
     expect_step(page, 0)
@@ -174,13 +174,13 @@ def test_seven_calls_are_walked_forth_and_back(notebook: Open) -> None:
 def test_the_c_twin_shows_its_calls_as_strace_does(notebook: Open) -> None:
     book = opened(notebook, IN_C)
     page = book.page
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 1)
     assert words(page, ".calls").startswith('openat(AT_FDCWD, "/dev/shm/')
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 2)
     assert words(page, ".calls") == "ftruncate(3, 10000) = 0"
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 3)
     assert words(page, ".calls").startswith("mmap(NULL, 10000, PROT_READ|PROT_WRITE, MAP_SHARED, 3, 0) = 0x")
     shoot(page, "c-mmap")
@@ -191,20 +191,20 @@ def test_keys_step_while_the_focus_is_in_the_panel(notebook: Open) -> None:
     book = opened(notebook, WALK)
     page = book.page
     page.locator(".shmlab-walk .drawing").click()
-    page.keyboard.press("n")
+    page.keyboard.press("a")
     expect_step(page, 1)
-    page.keyboard.press("n")
+    page.keyboard.press("1")
     expect_step(page, 2)
-    page.keyboard.press("b")
+    page.keyboard.press("Backspace")
     expect_step(page, 1)
-    page.keyboard.press("b")
+    page.keyboard.press("Backspace")
     expect_step(page, 0)
-    page.keyboard.press("b")  # there is nothing to go back to, and no cell is inserted
-    button = page.locator(".shmlab-walk .tools button", has_text="Run")
+    page.keyboard.press("Backspace")  # there is nothing to go back to, and no cell is inserted
+    button = page.locator(".shmlab-walk .tools button", has_text="Start")
     button.focus()
     page.keyboard.press("Enter")
     expect_step(page, 9)
-    page.keyboard.press("b")  # Run has been disabled under the focus: the keys are heard all the same
+    page.keyboard.press("Backspace")  # Start is disabled now, under the focus: keys are heard all the same
     expect_step(page, 8)
     assert len(book.outputs()) == 1
     assert not book.console
@@ -213,7 +213,7 @@ def test_keys_step_while_the_focus_is_in_the_panel(notebook: Open) -> None:
 def test_a_bus_error_is_drawn_as_a_death(notebook: Open) -> None:
     book = opened(notebook, SETTING, BUS_ERROR)
     page = book.page
-    press(page, "Run")
+    press(page, "Start")
     expect_step(page, 3)
     assert "SIGBUS" in words(page, ".heading")
     assert words(page, ".call") == "m.buf[0] = 1"
@@ -228,9 +228,9 @@ def test_an_object_outlives_its_name(notebook: Open) -> None:
     book = opened(notebook, SETTING, KEPT)
     page = book.page
     assert words(page, "> .title") == "What outlives its name"
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 1)
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 2)
     assert any(each.startswith("+ (was /shmlab") for each in marked(page))
     shoot(page, "unnamed")
@@ -240,7 +240,7 @@ def test_an_object_outlives_its_name(notebook: Open) -> None:
 def test_without_strace_the_panel_says_so_and_walks(notebook: Open) -> None:
     book = opened(notebook, NO_STRACE)
     page = book.page
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 1)
     assert words(page, ".calls") == "not seen: strace is not installed (package strace)"
     assert words(page, ".result") == "fd = 3"
@@ -252,8 +252,8 @@ def test_without_a_compiler_the_panel_says_so(notebook: Open) -> None:
     book = opened(notebook, NO_COMPILER)
     page = book.page
     assert "no C compiler" in words(page, ".state")
-    assert page.locator(".shmlab-walk .tools button", has_text="Next").is_disabled()
-    assert "no C compiler" in book.ask("w.next()")
+    assert page.locator(".shmlab-walk header button").is_disabled()
+    assert "no C compiler" in book.ask("w.step()")
     assert not book.console
 
 
@@ -262,7 +262,7 @@ def test_a_failing_click_says_why(notebook: Open) -> None:
         notebook, SETTING, 'w = Walkthrough(Walk(seven_calls, name, "x", on_reset=lambda: 1 / 0))\nw'
     )
     page = book.page
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 1)
     press(page, "Reset")
     page.locator(".shmlab-walk .say", has_text="division by zero").wait_for(timeout=10_000)
@@ -270,7 +270,7 @@ def test_a_failing_click_says_why(notebook: Open) -> None:
 
 
 def test_driven_from_code_and_after_a_restart(notebook: Open) -> None:
-    book = opened(notebook, WALK, "w.next(); w.next()", step=2)
+    book = opened(notebook, WALK, "w.step(); w.step()", step=2)
     page = book.page
     bundle = book.outputs()[0][0]["data"]
     assert {"image/png", "text/plain", "application/vnd.jupyter.widget-view+json"} <= bundle.keys()
@@ -287,7 +287,7 @@ def test_a_narrow_page_and_the_dark_theme(notebook: Open) -> None:
     book = opened(notebook, WALK, width=900, height=1400)
     page = book.page
     for step in (1, 2, 3):
-        press(page, "Next")
+        press(page, "Step A")
         expect_step(page, step)
     shoot(page, "narrow")
     wide = page.locator(".shmlab-walk").evaluate("root => root.scrollWidth <= root.clientWidth + 1")
@@ -301,27 +301,27 @@ def test_the_four_calls_of_system_v_are_walked(notebook: Open) -> None:
     book = opened(notebook, FOUR_CALLS)
     page = book.page
     shoot(page, "four-before")
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 1)
     assert words(page, ".prototype") == "int shmget(key_t key, size_t size, int shmflg);"
     key = book.ask("print(f'0x{key & 0xFFFFFFFF:08x}')").strip()
     assert page.locator(".shmlab-walk caption").first.inner_text() == "/proc/sysvipc/shm"
     assert page.locator(".shmlab-walk tr.new td").all_inner_texts()[1] == key
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 2)
     shoot(page, "four-shmat")
     assert "attaches 12 KiB (rw-s)" in page.locator(".shmlab-walk .drawing").get_attribute("alt")
-    press(page, "Next")
+    press(page, "Step A")
     expect_step(page, 3)
-    press(page, "Back")  # with IPC_EXCL: the segment of the first time is gone
+    press(page, "Undo")  # with IPC_EXCL: the segment of the first time is gone
     expect_step(page, 2)
-    press(page, "Run")
+    press(page, "Start")
     expect_step(page, 7)
     assert words(page, ".state") == "exited with status 0"
     shoot(page, "four-end")
-    press(page, "Back")
+    press(page, "Undo")
     expect_step(page, 6)
-    assert [each.partition(" ")[0] for each in marked(page)] == ["–"]  # noqa: RUF001
+    assert [each.partition(" ")[0] for each in marked(page)] == ["-"]
     shoot(page, "four-removed")
     press(page, "Reset")
     expect_step(page, 0)

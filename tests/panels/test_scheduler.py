@@ -397,3 +397,44 @@ def test_a_step_reaches_the_browser_within_milliseconds(scheduler, counter, unti
         taken.append(monotonic() - begin)
         assert len(last(page)["turns"]) == number + 2
     assert sorted(taken)[len(taken) // 2] < 0.005
+
+
+def test_no_frame_while_somebody_is_at_work_and_all_of_it_after(scheduler, counter, until):
+    page = scheduler(*two(counter[1])).opens()
+    until(lambda: page.frames)
+    begun, on = threading.Event(), threading.Event()
+
+    def half_done():
+        with page.view.stage.at_rest():  # an order of somebody else's
+            begun.set()
+            page.view.stage.step("A")
+            on.wait(10)
+
+    thread = threading.Thread(target=half_done)
+    ticks = []
+    tick = page.view.loop._tick
+    page.view.loop._tick = lambda number: ticks.append(tick(number)) or ticks[-1]
+    thread.start()
+    assert begun.wait(10)
+    before, ticked = len(page.frames), len(ticks)
+    page.view._forget()  # there would be something to show
+    until(lambda: page.view.stage.turns and len(ticks) > ticked + 3)
+    assert len(page.frames) == before
+    on.set()
+    thread.join()
+    until(lambda: last(page)["schedule"] == "A")
+
+
+def test_what_can_not_be_shown_is_said(scheduler, counter, until):
+    page = scheduler(*two(counter[1]), watch={"counter": Shared(counter[1], "Q")}).opens()
+    until(lambda: page.frames)
+
+    def look():
+        raise ValueError("nobody can look")
+
+    page.view.stage._surroundings.look = look
+    until(lambda: page.view.loop.ended == "failed")
+    until(lambda: page.said and "ValueError: nobody can look" in page.said[-1])
+    del page.view.stage._surroundings.look
+    page.says({"do": "step", "label": "A"})
+    assert last(page)["schedule"] == "A"

@@ -67,9 +67,9 @@ def test_each_step_is_sent_with_its_picture(walkthroughs, until) -> None:
     page = walkthroughs(seven_calls, name, "hello").opens()
     until(lambda: page.frames)
     assert (page.last["step"], page.last["heading"]) == (0, "Before the first step")
-    assert page.last["can"] == {"next": True, "run": True, "back": False, "reset": False}
+    assert page.last["can"] == {"step": True, "start": True, "undo": False, "reset": False}
     assert page.last["words"] == "not started"
-    page.says({"do": "next"})
+    page.says({"do": "step"})
     until(lambda: page.last["step"] == 1)
     assert page.last["prototype"] == "int shm_open(const char *name, int oflag, mode_t mode);"
     assert page.last["result"] == "fd = 3"
@@ -79,7 +79,7 @@ def test_each_step_is_sent_with_its_picture(walkthroughs, until) -> None:
         "maps": [],
         "fd": ["0 to 2  standard input, output and error", f"+ 3 O_RDWR /dev/shm{name}"],
     }
-    page.says({"do": "next"})
+    page.says({"do": "step"})
     until(lambda: page.last["step"] == 2)
     assert tables(page.last)["shm"] == [f"~ {name} 10,000 B 0 B 0600"]
     changed = [
@@ -95,13 +95,13 @@ def test_each_step_is_sent_with_its_picture(walkthroughs, until) -> None:
     assert len(set(pictures.values())) == 3
     with Image.open(io.BytesIO(pictures[2])) as picture:
         assert picture.width == 1000
-    page.says({"do": "run"})
+    page.says({"do": "start"})
     until(lambda: page.last["step"] == 9)
-    assert page.last["can"] == {"next": False, "run": False, "back": True, "reset": True}
+    assert page.last["can"] == {"step": False, "start": False, "undo": True, "reset": True}
     assert tables(page.last) == {"shm": [], "maps": [], "fd": []}
-    page.says({"do": "back"})
+    page.says({"do": "undo"})
     until(lambda: page.last["step"] == 8)
-    assert tables(page.last)["shm"] == [f"– {name} 10,000 B 4 KiB 0600"]  # noqa: RUF001
+    assert tables(page.last)["shm"] == [f"- {name} 10,000 B 4 KiB 0600"]
     page.says({"do": "reset"})
     until(lambda: page.last["step"] == 0)
     assert set(page.said) == {""}
@@ -110,11 +110,11 @@ def test_each_step_is_sent_with_its_picture(walkthroughs, until) -> None:
 def test_an_object_that_lost_its_name_is_shown_with_what_it_was(walkthroughs, until) -> None:
     name = own_name("mymem")
     page = walkthroughs(kept, name).opens()
-    page.view.next()
-    page.view.next()
+    page.view.step()
+    page.view.step()
     until(lambda: page.frames and page.last["step"] == 2)
     assert tables(page.last)["shm"] == [
-        f"– {name} 8,192 B 0 B 0600",  # noqa: RUF001
+        f"- {name} 8,192 B 0 B 0600",
         f"+ (was {name}) 8,192 B 0 B",
     ]
     assert tables(page.last)["fd"][1] == f"~ 3 O_RDWR /dev/shm{name} (deleted)"
@@ -134,7 +134,7 @@ def test_a_segment_that_is_marked_is_shown_without_its_key(walkthroughs, until) 
     text = f"0x{key & 0xFFFFFFFF:08x}"
     page = walkthroughs(marked_then_left, key).opens()
     for step in (1, 2, 3):
-        page.view.next()
+        page.view.step()
         until(lambda step=step: page.frames and page.last["step"] == step)
         (row,) = page.last["tables"][0]["rows"]
         mark, (shown_key, _, _, mode, nattch, status) = row["mark"], [cell[0][0] for cell in row["cells"]]
@@ -150,12 +150,12 @@ def test_a_segment_that_is_marked_is_shown_without_its_key(walkthroughs, until) 
             assert (segment.name, segment.was) == ("", f"key {text}")
 
 
-MARKS = {2: "~", 3: "–"}  # noqa: RUF001
+MARKS = {2: "~", 3: "-"}
 
 
 def test_a_walk_that_does_not_move_sends_nothing(walkthroughs, until) -> None:
     view = walkthroughs(endless, trace=False).opens().view
-    view.next()
+    view.step()
     until(lambda: view._last is not None and view._last[0] is view.walk.moment)
     assert not view._tick(99)
     drawn = view._png(view.walk.moment)
@@ -164,7 +164,7 @@ def test_a_walk_that_does_not_move_sends_nothing(walkthroughs, until) -> None:
 
 def test_a_click_that_fails_says_why(walkthroughs, until) -> None:
     page = walkthroughs(broken, own_name("absent"), on_reset=lambda: 1 / 0).opens()
-    page.says({"do": "next"})
+    page.says({"do": "step"})
     until(lambda: page.frames and page.last["step"] == 1)
     assert "FileNotFoundError" in page.last["heading"]  # what the program does is no failure of the click's
     page.says({"do": "reset"})
@@ -179,8 +179,8 @@ def test_without_a_compiler_it_says_so(walkthroughs, monkeypatch, until) -> None
     page = walkthroughs(in_c("seven_calls"), own_name("mymem"), "x").opens()
     until(lambda: page.frames)
     assert "no C compiler" in page.view.listing["unavailable"]
-    assert page.last["can"] == {"next": False, "run": False, "back": False, "reset": False}
-    page.says({"do": "next"})
+    assert page.last["can"] == {"step": False, "start": False, "undo": False, "reset": False}
+    page.says({"do": "step"})
     until(lambda: any("no C compiler" in words for words in page.said))
 
 
@@ -188,7 +188,7 @@ def test_without_a_compiler_it_says_so(walkthroughs, monkeypatch, until) -> None
 def test_without_strace_it_says_so(walkthroughs, monkeypatch, until) -> None:
     monkeypatch.setenv("PATH", "")
     page = walkthroughs(seven_calls, own_name("mymem"), "x").opens()
-    page.view.next()
+    page.view.step()
     until(lambda: page.frames and page.last["step"] == 1)
     assert (page.last["calls"], page.last["none"]) == (
         [],
@@ -200,8 +200,8 @@ def test_it_leaves_a_picture_and_sentences(walkthroughs) -> None:
     name = own_name("mymem")
     view = walkthroughs(seven_calls, name, "hello", title="Seven calls").view
     assert view.sentence.startswith("seven_calls in Python. Before the first step. Process A (not started)")
-    view.next()
-    view.next()
+    view.step()
+    view.step()
     bundle, metadata = view._repr_mimebundle_()
     assert {WIDGET, "image/png", "text/plain"} <= bundle.keys()
     assert bundle["text/plain"] == repr(view) == metadata["image/png"]["alt"]
@@ -220,13 +220,13 @@ def test_it_leaves_a_picture_and_sentences(walkthroughs) -> None:
 
 def test_code_drives_it(walkthroughs) -> None:
     view = walkthroughs(seven_calls, own_name("mymem"), "hello").view
-    assert view.next().label == "shm_open"
-    assert view.next().label == "ftruncate"
-    assert view.back().label == "shm_open"
+    assert view.step().label == "shm_open"
+    assert view.step().label == "ftruncate"
+    assert view.undo().label == "shm_open"
     assert view.run().label == "exit"
     view.reset()
     assert view.walk.process.pid is None
-    view.next()
+    view.step()
     pid = view.walk.process.pid
     view.close()
     view.close()

@@ -126,7 +126,7 @@ def test_each_call_its_result_its_system_calls_and_what_changed(walks, program):
     assert str(walk.moment) == "not started"
     assert walk.history == ()
     assert (walk.names, walk.process.pid) == ((name,), None)
-    opened, sized, mapped, stored, synced, unmapped, closed, unlinked, ended = (walk.next() for _ in CALLS)
+    opened, sized, mapped, stored, synced, unmapped, closed, unlinked, ended = (walk.step() for _ in CALLS)
     assert [each.label for each in walk.history] == CALLS
     assert [each.step for each in walk.history] == list(range(1, 10))
     assert opened.result == "fd = 3"
@@ -157,7 +157,7 @@ def test_each_call_its_result_its_system_calls_and_what_changed(walks, program):
     assert ended.over
     assert str(ended.state) == "exited with status 0"
     assert ended.calls[-1].kind == "end"
-    assert walk.next() is ended
+    assert walk.step() is ended
     assert repr(opened) == "<Moment: step 1: shm_open, fd = 3>"
 
 
@@ -166,7 +166,7 @@ def test_the_view_is_what_the_kernel_says(walks, program):
     name = own_name("mymem")
     walk = walks(program, name, "hello", trace=False)
     for _ in range(4):
-        walk.next()
+        walk.step()
     pid, view = walk.process.pid, walk.moment.view
     maps = [line for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if name in line]
     assert [f"{line.start:x}-{line.end:x} {line.perms}" for line in view.mappings] == [
@@ -185,10 +185,10 @@ def test_back_is_a_replay_in_a_fresh_process(walks):
     asked = []
     walk = walks(seven_calls, name, "hello", on_reset=lambda: asked.append(Path(f"/dev/shm{name}").exists()))
     for _ in range(4):
-        walk.next()
+        walk.step()
     before = walk.process.pid
     there = walk.history
-    moment = walk.back()
+    moment = walk.undo()
     assert (moment.step, moment.label) == (3, "mmap")
     assert moment.view.allocated == 0
     assert walk.process.pid != before
@@ -196,11 +196,11 @@ def test_back_is_a_replay_in_a_fresh_process(walks):
     assert [turned(each) for each in walk.history] == [turned(each) for each in there[:3]]
     assert asked == [False]  # the object that the walk had made was removed before
     for step in (2, 1, 0):
-        assert walk.back().step == step
+        assert walk.undo().step == step
     assert walk.process.state.kind == "paused"
-    assert walk.back().step == 0
+    assert walk.undo().step == 0
     assert walk.run().label == "exit"
-    assert walk.back().label == "shm_unlink"
+    assert walk.undo().label == "shm_unlink"
     walk.reset()
     assert (str(walk.moment), walk.process.pid) == ("not started", None)
 
@@ -216,7 +216,7 @@ def test_what_was_there_before_is_not_removed(walks):
         yield "ftruncate"
 
     walk = walks(grows, name, on_reset=lambda: os.ftruncate(fd, 4096))
-    assert walk.next().view.objects[0].size == 8192
+    assert walk.step().view.objects[0].size == 8192
     walk.reset()
     assert os.fstat(fd).st_nlink == 1
     assert walk.start().view.objects[0].size == 4096
@@ -227,17 +227,17 @@ def test_what_was_there_before_is_not_removed(walks):
 def test_an_object_outlives_its_name(walks):
     name = own_name("mymem")
     walk = walks(kept, name)
-    walk.next()
-    unlinked = walk.next()
+    walk.step()
+    unlinked = walk.step()
     assert turned(unlinked)["objects"] == ["gone"]
     assert turned(unlinked)["unnamed"] == ["new"]
     assert turned(unlinked)["mappings"] == ["changed deleted"]
     (lost,) = unlinked.view.unnamed
     assert (lost.was, lost.size, lost.allocated) == (name, 8192, 4096)
     assert unlinked.view.allocated == 4096
-    closed = walk.next()
+    closed = walk.step()
     assert [each.was for each in closed.view.unnamed] == [name]
-    gone = walk.next()
+    gone = walk.step()
     assert turned(gone)["unnamed"] == ["gone"]
     assert gone.view.allocated == 0
 
@@ -260,15 +260,15 @@ def test_a_bus_error_is_a_moment(walks):
 def test_a_child_is_seen_and_its_end_too(walks):
     name = own_name("mymem")
     walk = walks(forks, name, trace=False)
-    walk.next()
-    forked = walk.next()
+    walk.step()
+    forked = walk.step()
     assert turned(forked)["children"] == ["new"]
     (child,) = forked.view.children
     assert child.alive
     assert [line.inode for line in child.mappings] == [forked.view.objects[0].inode]
-    stored = walk.next()
+    stored = walk.step()
     assert [each.alive for each in stored.view.children] == [False]
-    waited = walk.next()
+    waited = walk.step()
     assert turned(waited)["children"] == ["gone"]
     posix.shm_unlink(name)
 
@@ -277,40 +277,40 @@ def test_a_step_that_blocks_is_gone_on_with(walks, until):
     name = own_name("sem")
     sem = posix.sem_open(name, os.O_CREAT | os.O_EXCL, 0o600, 0)
     walk = walks(takes, name)
-    opened = walk.next()
+    opened = walk.step()
     assert [each.kind for each in opened.view.objects] == ["semaphore"]
-    blocked = walk.next()
+    blocked = walk.step()
     assert (blocked.step, blocked.complete, blocked.state.kind) == (2, False, "blocked")
-    assert walk.next().state.kind == "blocked"
+    assert walk.step().state.kind == "blocked"
     assert len(walk.history) == 2
     assert walk.run().state.kind == "blocked"
     posix.sem_post(sem)
     until(lambda: walk.process.state.kind == "paused")  # it comes to its gate by itself
-    taken = walk.next()
+    taken = walk.step()
     assert (taken.step, taken.label, taken.complete) == (2, "sem_wait", True)
     if not taken.calls_missing:
         assert all(call.finished for call in taken.calls)
     assert len(walk.history) == 2
-    assert walk.back().label == "sem_open"
+    assert walk.undo().label == "sem_open"
     posix.sem_unlink(name)
     posix.sem_close(sem)
 
 
 def test_anonymous_memory_is_seen_as_it_comes(walks):
     walk = walks(anonymous)
-    mapped = walk.next()
+    mapped = walk.step()
     assert [(line.perms, line.length) for line in mapped.view.mappings] == [("rw-p", 20480)]
-    assert walk.next().view.mappings == ()
+    assert walk.step().view.mappings == ()
 
 
 @needs_strace
 def test_without_strace_it_says_why(walks, monkeypatch):
     name = own_name("mymem")
-    assert walks(seven_calls, name, "x", trace=False).next().calls_missing.startswith("not traced")
+    assert walks(seven_calls, name, "x", trace=False).step().calls_missing.startswith("not traced")
     posix.shm_unlink(name)
     monkeypatch.setenv("PATH", "")
     walk = walks(seven_calls, name, "x")
-    moment = walk.next()
+    moment = walk.step()
     assert moment.calls_missing == "strace is not installed (package strace)"
     assert (moment.calls, moment.result) == ((), "fd = 3")
     walk.reset()
@@ -352,12 +352,12 @@ def test_reset_from_another_thread_ends_a_run(walks):
 
 def test_a_closed_walk_has_no_process_and_takes_no_step(walks):
     with walks(endless) as walk:
-        walk.next()
+        walk.step()
         pid = walk.process.pid
     assert not Path(f"/proc/{pid}").exists()
     walk.close()
     with pytest.raises(ValueError, match="closed"):
-        walk.next()
+        walk.step()
 
 
 @needs_strace
@@ -368,7 +368,7 @@ def test_cleanup_leaves_no_strace_though_nobody_closed_the_walk(walks):
 
     kept = [walks(seven_calls, own_name(f"kept{number}"), "hello") for number in (1, 2)]
     for walk in kept:
-        walk.next()
+        walk.step()
     assert len(straces()) == 2
     cleanup()
     assert straces() == [], "not even a zombie"
@@ -406,7 +406,7 @@ def test_a_c_program_shows_its_variables_and_its_paragraph(walks):
 
 def test_nothing_changes_between_equal_views(walks):
     walk = walks(seven_calls, own_name("mymem"), "x", trace=False)
-    walk.next()
+    walk.step()
     assert not changes(walk.moment.view, walk.moment.view)
     walk.reset()
 
@@ -419,7 +419,7 @@ def test_a_step_is_fast(walks):
         times = []
         for _ in CALLS[:-1]:
             begin = monotonic()
-            walk.next()
+            walk.step()
             times.append(monotonic() - begin)
         assert sorted(times)[len(times) // 2] < most
         walk.reset()
