@@ -148,13 +148,11 @@ class Session:
             with suppress(BufferError):
                 posix.munmap(self._mapping)
             os.close(self._descriptor)
-            self._close_pipe()
             if self._supervisor is not None:
-                try:
-                    self._supervisor.wait(timeout=5)
-                except subprocess.TimeoutExpired:
-                    self._supervisor.kill()
-                    self._supervisor.wait(timeout=5)
+                # What it is for has just been done; it may still be starting, and needn't first.
+                self._supervisor.kill()
+                self._supervisor.wait(timeout=5)
+            self._close_pipe()
         return [each for each in found if each.name != self.board_name]
 
     def let_go(self) -> None:
