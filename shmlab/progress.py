@@ -9,9 +9,11 @@ Answers count, run by a student or by "Run All Cells"; the lessons' own solution
 Imported by :mod:`shmlab.check`, which notes, and by the command line and lesson 00, which tell.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -53,6 +55,8 @@ def note(exercise: str, passed: bool) -> None:
     where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(where, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
+        with suppress(OSError):  # a file system without locks: at worst an empty line, which is passed over
+            fcntl.flock(fd, fcntl.LOCK_EX)  # or another kernel's line, half written, is taken for a torn one
         size = os.fstat(fd).st_size
         torn = size and os.pread(fd, 1, size - 1) != b"\n"  # the disk was full, and took half a line
         os.write(fd, f"{chr(10) if torn else ''}{json.dumps(line)}\n".encode())
