@@ -219,10 +219,8 @@ class Scheduler(anywidget.AnyWidget):
 
     def _tick(self, number: int) -> bool:
         with self.stage.at_rest() as nobody_steps:
-            if not nobody_steps:
-                return (
-                    False  # half of an order's outcome would be shown; whoever gave the order shows all of it
-                )
+            if not nobody_steps:  # whoever steps shows what came of it, whole
+                return False
             self.stage.notice()
             return self._tell({"frame": number, "heard": self.loop.acknowledged})
 

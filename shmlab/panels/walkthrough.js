@@ -20,6 +20,7 @@ function kernelTable({ caption, headings, rows, least }) {
   const body = node.appendChild(make("tbody", ""));
   for (const { what, mark, cells } of rows) {
     const row = body.appendChild(make("tr", what));
+    if (mark) row.dataset.mark = mark;
     const sign = row.appendChild(make("td", "mark", mark));
     if (what) sign.setAttribute("aria-label", what);
     for (const lines of cells) {

@@ -149,7 +149,7 @@ class Session:
                 posix.munmap(self._mapping)
             os.close(self._descriptor)
             if self._supervisor is not None:
-                # What it is for has just been done; it may still be starting, and needn't first.
+                # Its work is done. Asked to end, it would finish starting first.
                 self._supervisor.kill()
                 self._supervisor.wait(timeout=5)
             self._close_pipe()
