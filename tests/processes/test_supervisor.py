@@ -115,11 +115,14 @@ print("token", names.session(), "kernel", os.getpid(), "supervisor", session.cur
 """
 
 FORK = """
+ready, tell = os.pipe()
 child = os.fork()
 if child == 0:
     os.setsid()  # Jupyter's restarter kills the kernel's group
+    os.write(tell, b"!")
     time.sleep(60)
     os._exit(0)
+os.read(ready, 1)  # not before: what stops it now finds it out of the group
 print("child", child)
 """
 
