@@ -12,8 +12,9 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from shmlab.panels.live import LiveView, front_end
+from shmlab.panels.moving import Moving, front_end
 from shmlab.panels.screens import SCREENS, Screen
+from shmlab.panels.still import Bundle, Still
 
 
 class Screens(anywidget.AnyWidget):
@@ -27,7 +28,7 @@ class Screens(anywidget.AnyWidget):
     chosen = traitlets.Int(0).tag(sync=True)
 
 
-class Classroom(ipywidgets.VBox):
+class Classroom(Still, ipywidgets.VBox):
     """The board. ``show("race")`` does what a click does; ``panel`` is the panel that is shown."""
 
     def __init__(self) -> None:
@@ -83,28 +84,21 @@ class Classroom(ipywidgets.VBox):
         self.children = [self.buttons, self._made[screen.word]]
         begin(self._made[screen.word])
 
-    def __repr__(self) -> str:
+    @property
+    def sentence(self) -> str:
+        """What the board has to show."""
         rows = [f"  {number}  {each.word}: {each.question}" for number, each in enumerate(SCREENS, 1)]
         return "\n".join(["The classroom board. Its screens:", *rows])
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        shown = super()._repr_mimebundle_(**kwargs)
+    def _still(self) -> Bundle:
         rows = "".join(f"<li><b>{each.word}</b>: {each.question}</li>" for each in SCREENS)
-        still = {
-            "text/plain": repr(self),
-            "text/html": f"<p>The classroom board. Its screens:</p><ol>{rows}</ol>",
-        }
-        if shown is None:
-            return still
-        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-        return data | still, metadata
+        html = f"<p>The classroom board. Its screens:</p><ol>{rows}</ol>"
+        return {"text/plain": self.sentence, "text/html": html}, {}
 
 
 def begin(widget: Any) -> None:
     """Let what is shown move: a panel that is displayed by itself does so when it's displayed."""
-    if isinstance(widget, LiveView):
-        widget.start()
-    elif hasattr(widget, "loop"):
+    if isinstance(widget, Moving):
         widget.loop.start()
     for child in getattr(widget, "children", ()):
         begin(child)

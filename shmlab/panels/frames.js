@@ -1,5 +1,5 @@
 // What every view that follows frames shares in the browser: which frame is painted when, what the kernel hears of
-// it, and who looks. Put in front of the other scripts (see live.py); a view passes its own painting.
+// it, and who looks. Put in front of the other scripts (see moving.py); a view passes its own painting.
 
 /** Make an element of a class, with text. */
 function make(tag, name, text = "") {
@@ -12,6 +12,25 @@ function make(tag, name, text = "") {
 /** Set a text that may be the same as before, which would cost a layout of the page. */
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+
+/**
+ * Make the place below the buttons where the kernel says what went wrong; `gone` is what stands there when the kernel
+ * itself is. Returns what `follow` is to be told of it.
+ */
+function notice(root, gone) {
+  const node = root.appendChild(make("div", "say"));
+  node.setAttribute("role", "status");
+  node.hidden = true;
+  const say = (text) => {
+    node.hidden = !text;
+    write(node, text);
+  };
+  return {
+    arrived: (content) => content.say === undefined || say(content.say),
+    failed: (error) => say(`This can't be shown: ${error}`),
+    lost: () => say(gone),
+  };
 }
 
 /**

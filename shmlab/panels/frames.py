@@ -3,8 +3,7 @@
 Every live panel has one. It knows neither widgets nor what a frame shows: it calls ``tick(n)``, hears from
 the views what they painted, and ends its thread as soon as nobody looks. What does *not* stop a frame thread
 by itself, measured: closing the widget, interrupting the kernel, deleting the output. So each of them is
-asked
-for here. Imported by :mod:`shmlab.panels.live` and by every other panel that moves.
+asked for here. Imported by :mod:`shmlab.panels.moving`, from which every panel that moves is made.
 """
 
 import contextlib
@@ -19,6 +18,9 @@ from shmlab.panels import turns
 WINDOW, WINDOW_SLOW = 8, 2
 """Frames that may be on their way before the loop waits for an acknowledgement. Views acknowledge several at
 once, hence many; over a slow line a long queue would be nothing but delay, hence few."""
+
+NAME = "shmlab-frames"
+"""Of every frame loop's thread."""
 
 SLOW = 0.25
 """Seconds from sending a frame to its acknowledgement after which a line counts as slow."""
@@ -76,7 +78,6 @@ class FrameLoop:
         refresh: Callable[[], None] | None = None,
         alive: Callable[[], bool] | None = None,
         over: Callable[[str, Exception | None], None] | None = None,
-        name: str = "shmlab-frames",
     ) -> None:
         if not 0 < rate <= 240:
             raise ValueError(f"rate {rate!r} isn't between 0 and 240 frames a second")
@@ -88,7 +89,6 @@ class FrameLoop:
         self.ended = "unseen"
         self._tick, self._refresh = tick, refresh or (lambda: None)
         self._alive, self._tell = alive or (lambda: True), over or (lambda reason, error: None)
-        self._name = name
         self._state = threading.Condition(threading.RLock())
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
@@ -203,7 +203,7 @@ class FrameLoop:
         self._whole = True
         if self._thread is not None:  # told to end, and still there: it goes on instead
             return
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
         self._set_busy(self._busy)
         self._thread.start()
 

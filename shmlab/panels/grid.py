@@ -10,7 +10,8 @@ from typing import Any
 import traitlets
 
 from shmlab import figures, observe
-from shmlab.panels.live import LiveView, Look, front_end
+from shmlab.panels.live import LiveView, Look
+from shmlab.panels.moving import front_end
 
 RUNS, RUN = 256, 256
 """Of an object above 64 KiB, so many runs of so many bytes are shown, one a row."""

@@ -17,7 +17,9 @@ import traitlets
 from shmlab import figures, observe
 from shmlab.figures.ipcs import MarkedLine, PrintedLine, Printout, mark_lines, printed_lines
 from shmlab.observe.changes import GONE, LEGEND
-from shmlab.panels.live import DRAWING, LiveView, Look, front_end
+from shmlab.panels.live import LiveView, Look
+from shmlab.panels.moving import front_end
+from shmlab.panels.still import DRAWING
 
 OPTIONS = {
     "-m": "segments",

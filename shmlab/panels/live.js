@@ -1,5 +1,5 @@
 // What the live views of an object share in the browser: title, caption, the sentence that says why there is nothing
-// to see, and a canvas. Put behind frames.js (see live.py); a view passes its own painting.
+// to see, and a canvas. Put behind frames.js (see moving.py); a view passes its own painting.
 
 /**
  * Watch an object. `paint(content, buffers)` paints a frame on the canvas, at once or as a promise; `clear()` is

@@ -1,30 +1,17 @@
-"""What the live views have in common: an object watched by name, a frame loop, a static picture, a sentence.
+"""What the live views have in common: an object that is watched by name.
 
 A view says in words when there is nothing to see (no such object yet, size 0, no permission), and starts to
-show it by itself when there is. Beside the widget it leaves a PNG and one sentence, so that a stored
-notebook, an HTML export and a code-hosting page show something true. What is drawn, and how, stands in
-:mod:`shmlab.panels.grid` and :mod:`shmlab.panels.plot`, which subclass :class:`LiveView`.
+show it by itself when there is. What is drawn, and how, stands in :mod:`shmlab.panels.grid`,
+:mod:`shmlab.panels.plot` and the others that subclass :class:`LiveView`.
 """
 
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import anywidget
-
 from shmlab import figures, observe
-from shmlab.panels.frames import FrameLoop
-
-HERE = Path(__file__).parent
-
-DRAWING = threading.Lock()
-"""Held while matplotlib draws: it's made for one thread, and frames are drawn on another than pictures."""
-
-
-def front_end(*names: str) -> str:
-    """Return the JavaScript of a view: the files *names* of this folder, one after the other."""
-    return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
+from shmlab.panels.moving import Moving, front_end
+from shmlab.panels.still import DRAWING, Bundle, Still
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +23,14 @@ class Look:
     problem: str = ""
 
 
-class LiveView(anywidget.AnyWidget):
+class LiveView(Still, Moving):
     """A live view of the object called *name*; subclasses say what to sample and how to draw it.
 
     Frames are sent while the view is on screen. :meth:`stop` freezes it, :meth:`start` goes on; ``close``
     removes it. An interrupted cell freezes it too.
     """
 
-    _css = (HERE / "live.css").read_text(encoding="utf-8")
+    _css = front_end("live.css")
 
     def __init__(self, name: str, rate: float = 60.0) -> None:
         if not isinstance(name, str) or not name.strip("/"):
@@ -51,13 +38,7 @@ class LiveView(anywidget.AnyWidget):
         self.name = name
         self._sampler: observe.Sampler | None = None
         self._existed = False
-        self._last: Look | None = None
-        super().__init__()
-        self.loop = FrameLoop(
-            self._tick, rate, refresh=self._forget, alive=lambda: self.comm is not None, over=self._over
-        )
-        """The frame loop that sends the frames."""
-        self.on_msg(self._received)
+        super().__init__(rate)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -79,21 +60,6 @@ class LiveView(anywidget.AnyWidget):
     def stop(self) -> None:
         """Send no more frames; the last one stays on screen. May be called twice."""
         self.loop.stop()
-
-    def close(self) -> None:
-        """End the frames and remove the view from the page. May be called twice."""
-        super().close()
-        if loop := self.__dict__.get("loop"):
-            loop.stop()
-
-    def picture(self) -> None:
-        """Display what there is now as a picture that stays, and one sentence below it."""
-        from IPython.display import display
-
-        bundle, metadata = self._still()
-        display(bundle, metadata=metadata, raw=True)
-        if "image/png" in bundle:
-            display({"text/plain": bundle["text/plain"]}, raw=True)
 
     # --- for subclasses ----------------------------------------------------------------------------------
 
@@ -168,9 +134,6 @@ class LiveView(anywidget.AnyWidget):
         more, buffers = self._frame(look)
         return content | {"caption": self._caption(look)} | more, buffers
 
-    def _forget(self) -> None:
-        self._last = None
-
     def _over(self, reason: str, error: Exception | None) -> None:
         says = {
             "stopped": "Stopped.",
@@ -178,11 +141,10 @@ class LiveView(anywidget.AnyWidget):
             "failed": f"Stopped by an error: {type(error).__name__}: {error}",
         }
         if reason in says:
-            self.send({"say": says[reason]})
+            self.say(says[reason])
 
-    def _received(self, _widget: object, content: object, _buffers: object) -> None:
-        if not self.loop.received(content) and isinstance(content, dict) and content.get("again"):
-            self.start()
+    def _order(self, content: dict[str, Any]) -> Callable[[], object] | None:
+        return self.start if content.get("again") else None
 
     # --- the still picture -------------------------------------------------------------------------------
 
@@ -198,7 +160,7 @@ class LiveView(anywidget.AnyWidget):
             self._draw(axes, look.sample)
             return figures.png(canvas)
 
-    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _still(self) -> Bundle:
         look = self._look()
         sentence = self._sentence(look)
         picture = self._painted(look)
@@ -206,11 +168,5 @@ class LiveView(anywidget.AnyWidget):
             return {"text/plain": sentence}, {}
         return {"text/plain": sentence, "image/png": picture}, {"image/png": {"alt": sentence}}
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle, metadata = self._still()
-        shown = super()._repr_mimebundle_(**kwargs)
-        if shown is None:  # closed: the still picture alone
-            return bundle, metadata
+    def _displayed(self) -> None:
         self.loop.start()
-        data, more = shown if isinstance(shown, tuple) else (shown, {})
-        return data | bundle, more | metadata

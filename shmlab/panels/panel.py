@@ -5,24 +5,21 @@ browser tests drive the same thing. A click reaches the processes through :class
 and nothing else; what they do comes back by the board. Imported by lessons through :mod:`shmlab.panels`.
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from string import ascii_uppercase
 from typing import Any
 
-import anywidget
 import ipywidgets
 import traitlets
 
 from shmlab import figures
 from shmlab.palette import PROCESS_COLOURS
 from shmlab.panels.cards import listing, shown, still_listing, unavailable
-from shmlab.panels.frames import FrameLoop
-from shmlab.panels.live import DRAWING, LiveView, front_end
+from shmlab.panels.live import LiveView
+from shmlab.panels.moving import Moving, front_end
+from shmlab.panels.still import DRAWING, Bundle, Still
 from shmlab.processes import Process, start
-
-RATE = 30.0
-"""Looks at the processes a second, at most."""
 
 TAKEN_AWAY = ("released memoryview", "has been unmapped", "has been detached")
 """What Python, `posix` and `sysv` say of a memory that isn't there any more."""
@@ -30,10 +27,10 @@ TAKEN_AWAY = ("released memoryview", "has been unmapped", "has been detached")
 REMEDY = "Run the lesson's cells again from the top."
 
 
-class Controls(anywidget.AnyWidget):
+class Controls(Moving):
     """The buttons, the speed, and a column for each process: its state, its source, its variables."""
 
-    _esm = front_end("frames.js", "source.js", "processes.js")
+    _esm = front_end("frames.js", "source.js", "cards.js", "processes.js")
     _css = front_end("live.css", "processes.css")
 
     listings: Any = traitlets.List().tag(sync=True)
@@ -51,25 +48,7 @@ class Controls(anywidget.AnyWidget):
     ) -> None:
         self._processes = tuple(processes)
         self._act = act
-        self._last: object = None
         super().__init__(listings=[listing(each) for each in processes], speed=speed, toolbar=toolbar)
-        self.loop = FrameLoop(
-            self._tick,
-            RATE,
-            refresh=self._forget,
-            alive=lambda: self.comm is not None,
-            name="shmlab-controls",
-        )
-        self.on_msg(self._received)
-
-    def close(self) -> None:
-        super().close()
-        if loop := self.__dict__.get("loop"):
-            loop.stop()
-
-    def say(self, words: str) -> None:
-        """Show a sentence below the buttons; an empty one hides it."""
-        self.send({"say": words})
 
     def _tick(self, number: int) -> bool:
         states = [shown(each) for each in self._processes]
@@ -79,22 +58,12 @@ class Controls(anywidget.AnyWidget):
         self._last = states
         return True
 
-    def _forget(self) -> None:
-        self._last = None
-
-    def _received(self, _widget: object, content: object, _buffers: object) -> None:
-        if self.loop.received(content) or not isinstance(content, dict):
-            return
-        if what := content.get("do"):
-            self.loop.start()
-            try:
-                self._act(str(what), content.get("label"))
-                self.say("")
-            except Exception as error:  # a click has no traceback: the panel says what went wrong
-                self.say(str(error) or type(error).__name__)
+    def _order(self, content: dict[str, Any]) -> Callable[[], object] | None:
+        what = content.get("do")
+        return partial(self._act, str(what), content.get("label")) if what else None
 
 
-class Panel(ipywidgets.VBox):
+class Panel(Still, ipywidgets.VBox):
     """Processes with their controls, and *views* (byte grids, live plots) of what they share.
 
     Processes without a label or colour of their own become A, B, C … in the palette's order. *speed* is how
@@ -134,9 +103,6 @@ class Panel(ipywidgets.VBox):
         self._cards = [Controls(processes, self._act, toolbar=False)] if views_first else []
         super().__init__(children=[self.controls, *views, *self._cards])
         self.controls.observe(self._speed_changed, "speed")
-
-    def __repr__(self) -> str:
-        return self.sentence
 
     @property
     def sentence(self) -> str:
@@ -194,14 +160,6 @@ class Panel(ipywidgets.VBox):
                 part.close()
         super().close()
 
-    def picture(self) -> None:
-        """Display what there is now as a picture that stays, and one sentence below it."""
-        from IPython.display import display
-
-        bundle, metadata = self._still()
-        display(bundle, metadata=metadata, raw=True)
-        display({"text/plain": bundle["text/plain"]}, raw=True)
-
     def _process(self, label: str) -> Process:
         for process in self.processes:
             if process.label == label:
@@ -231,7 +189,7 @@ class Panel(ipywidgets.VBox):
             if process.free:
                 process.run(self.speed)
 
-    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _still(self) -> Bundle:
         sentence = self.sentence
         with DRAWING:
             drawn = figures.draw_listings([still_listing(each) for each in self.processes])
@@ -240,18 +198,9 @@ class Panel(ipywidgets.VBox):
         parts = [*seen, *listings] if self._cards else [*listings, *seen]
         return {"text/plain": sentence, "image/png": figures.stack(parts)}, {"image/png": {"alt": sentence}}
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle, metadata = self._still()
-        shown = super()._repr_mimebundle_(**kwargs)
-        if shown is None:
-            return bundle, metadata
-        for controls in (self.controls, *self._cards):
-            controls.loop.start()
-        for view in self.views:
-            with contextlib.suppress(Exception):
-                view.start()
-        data, more = shown if isinstance(shown, tuple) else (shown, {})
-        return data | bundle, more | metadata
+    def _displayed(self) -> None:
+        for part in (self.controls, *self._cards, *self.views):
+            part.loop.start()
 
 
 def renew(setup: Callable[[], object]) -> None:

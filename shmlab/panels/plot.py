@@ -12,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from shmlab import figures, observe
-from shmlab.panels.live import DRAWING, LiveView, Look, front_end
+from shmlab.panels.live import LiveView, Look
+from shmlab.panels.moving import front_end
+from shmlab.panels.still import DRAWING
 
 
 class Canvas:

@@ -8,7 +8,7 @@ each increment. Imported by lessons through :mod:`shmlab.panels`; the still pict
 import os
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Any
@@ -17,7 +17,8 @@ import traitlets
 
 from shmlab import figures, observe, posix
 from shmlab.figures.race import RaceState
-from shmlab.panels.live import LiveView, Look, front_end
+from shmlab.panels.live import LiveView, Look
+from shmlab.panels.moving import front_end
 from shmlab.programs.racer import COUNT, CURE, CURES, MOST, OWN
 
 WORD = struct.Struct("=Q")
@@ -202,14 +203,14 @@ class RacePlot(LiveView):
         assert self._history is not None
         figures.draw_race(axes, self._state(self._history), self.name)
 
-    def _received(self, widget: object, content: object, buffers: object) -> None:
-        if isinstance(content, dict) and "cure" in content:
-            try:
-                self.cure = str(content["cure"])
-            except (OSError, ValueError) as error:  # a click has no traceback
-                self.send({"say": f"The switch can't be moved: {error}"})
-            return
-        super()._received(widget, content, buffers)
+    def _order(self, content: dict[str, Any]) -> Callable[[], object] | None:
+        return (lambda: self._switch(str(content["cure"]))) if "cure" in content else super()._order(content)
+
+    def _switch(self, cure: str) -> None:
+        try:
+            self.cure = cure
+        except (OSError, ValueError) as error:
+            raise RuntimeError(f"The switch can't be moved: {error}") from error
 
 
 def _number(cure: str) -> int:

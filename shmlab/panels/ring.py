@@ -16,7 +16,8 @@ import traitlets
 from shmlab import figures, names, observe, posix
 from shmlab.figures.ring import MOST_SLOTS, RingGate, RingItem, RingState
 from shmlab.palette import QUIET, ink_on
-from shmlab.panels.live import LiveView, Look, front_end
+from shmlab.panels.live import LiveView, Look
+from shmlab.panels.moving import front_end
 from shmlab.panels.panel import Panel, _speed
 from shmlab.processes import Process, start
 from shmlab.programs.producer import FIRST, HEAD, SLOTS, TAIL

@@ -1,56 +1,8 @@
 // The scheduler in the browser: a card for each process, what they share between them, and the steps taken.
-// Put behind frames.js and source.js (see live.py). What a click means is decided in the kernel (scheduler.py).
+// Put behind frames.js, source.js and cards.js (see moving.py). What a click means is decided in the kernel
+// (scheduler.py).
 
 const SIGNS = { blocked: "…", running: "…", ended: "■", idle: "–" };
-
-/** Make the card of one process; returns it with the function that shows where it is. */
-function schedulerCard(listing, key, send, root) {
-  const card = make("article", "process");
-  paintIn(card, listing);
-  card.dataset.label = listing.label;
-  const head = card.appendChild(make("header", ""));
-  head.appendChild(make("span", "label", listing.label));
-  head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
-  const step = head.appendChild(
-    button(`Step ${listing.label}`, `Let ${listing.label} take one step (${key})`, () => send({ do: "step", label: listing.label })),
-  );
-  const words = card.appendChild(make("p", "state", listing.unavailable));
-  words.setAttribute("role", "status");
-  const { source, mark } = listed(listing);
-  card.appendChild(wrapped(source, 2));
-  const variables = card.appendChild(make("dl", "locals"));
-  const output = card.appendChild(make("pre", "output"));
-  output.hidden = true;
-  if (listing.unavailable) {
-    card.classList.add("unavailable");
-    step.disabled = true;
-  }
-
-  function show(state) {
-    if (listing.unavailable) return;
-    card.dataset.kind = state.kind;
-    card.dataset.step = String(state.step);
-    write(words, state.words);
-    mark(state.line);
-    const rows = state.locals.map(([name, text]) => `${name}\u0000${text}`).join("\u0001");
-    if (variables.dataset.rows !== rows) {
-      variables.dataset.rows = rows;
-      variables.replaceChildren();
-      for (const [name, text] of state.locals) {
-        variables.appendChild(make("dt", "", name));
-        variables.appendChild(make("dd", "", text));
-      }
-    }
-    if (output.textContent !== state.output) {
-      output.textContent = state.output;
-      output.hidden = !state.output;
-      output.scrollTop = output.scrollHeight;
-    }
-    enable(step, state.can, root);
-  }
-
-  return { card, step, show };
-}
 
 /** Make a label with a field to type into. */
 function field(words, name, hint) {
@@ -73,9 +25,7 @@ function render({ model, el }) {
   const typed = root.appendChild(make("div", "tools typed"));
   typed.setAttribute("role", "group");
   typed.setAttribute("aria-label", "Whole schedules");
-  const say = root.appendChild(make("div", "say"));
-  say.setAttribute("role", "status");
-  say.hidden = true;
+  const say = notice(root, "The kernel that ran these processes is gone, and they with it. Run the cells again from the top.");
 
   const body = root.appendChild(make("div", "body"));
   const shared = make("article", "shared");
@@ -184,7 +134,7 @@ function render({ model, el }) {
   }
 
   function show(content) {
-    content.processes.forEach((state, index) => cards[index]?.show(state));
+    content.processes.forEach((state, index) => cards[index]?.show(state, state.can));
     showShared(content);
     showStrip(content);
     none.hidden = content.turns.length > 0;
@@ -210,21 +160,19 @@ function render({ model, el }) {
   }
 
   const view = follow(model, root, {
+    ...say,
     paint: update,
     arrived(content) {
       // What an order came to doesn't wait for a frame.
       if (content.shown && content.frame === undefined) update(content);
-      if (content.say === undefined) return;
-      say.hidden = !content.say;
-      write(say, content.say);
-    },
-    lost() {
-      say.hidden = false;
-      write(say, "The kernel that ran these processes is gone, and they with it. Run the cells again from the top.");
+      say.arrived(content);
     },
   });
 
-  const cards = listings.map((listing, index) => schedulerCard(listing, keysOf(listings, index), view.send, root));
+  const cards = listings.map((listing, index) => {
+    const tip = `Let ${listing.label} take one step (${keysOf(listings, index)})`;
+    return processCard(listing, tip, () => view.send({ do: "step", label: listing.label }), root);
+  });
   const [first, ...rest] = cards.map(({ card }) => card);
   body.append(...(listings.length === 2 ? [first, shared, ...rest] : [shared, first, ...rest]));
 

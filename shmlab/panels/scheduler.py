@@ -12,21 +12,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-import anywidget
 import traitlets
 
 from shmlab.panels import cards, stage
-from shmlab.panels.frames import FrameLoop
-from shmlab.panels.live import DRAWING, front_end
+from shmlab.panels.moving import Moving, front_end
 from shmlab.panels.panel import renew
+from shmlab.panels.still import DRAWING, Bundle, Still
 from shmlab.processes.interleaving import Interleaving
 from shmlab.processes.process import Process
 from shmlab.processes.schedule_table import ScheduleTable
 from shmlab.processes.surroundings import Watch
 from shmlab.processes.turns import Run, Turn
-
-RATE = 30.0
-"""Looks at the processes a second, at most."""
 
 PATIENCE = 0.4
 """Seconds that a step may take before the panel calls its process running and listens to you again."""
@@ -36,7 +32,7 @@ T = TypeVar("T")
 _live: "weakref.WeakSet[Scheduler]" = weakref.WeakSet()
 
 
-class Scheduler(anywidget.AnyWidget):
+class Scheduler(Still, Moving):
     """*processes* (two to four) on screen, with a Step button and a key each: the letter of its label.
 
     *setup*, *watch* and *outcome* are those of :class:`Interleaving`: what makes the memory ready before each
@@ -46,7 +42,7 @@ class Scheduler(anywidget.AnyWidget):
     Raises ValueError for one process, more than four, or two of one label.
     """
 
-    _esm = front_end("frames.js", "source.js", "scheduler.js")
+    _esm = front_end("frames.js", "source.js", "cards.js", "scheduler.js")
     _css = front_end("live.css", "processes.css", "scheduler.css")
 
     listings: Any = traitlets.List().tag(sync=True)
@@ -71,25 +67,12 @@ class Scheduler(anywidget.AnyWidget):
         self.stage = Interleaving(processes, setup=made_ready, watch=watch, outcome=outcome, timeout=timeout)
         """The processes and their history; what it tells, the panel shows."""
         self._offered = ScheduleTable()
-        self._last: object = None
         self._telling = threading.Lock()
         self._number = 0
         heading = title or "You are the scheduler: who goes next?"
         super().__init__(listings=[cards.listing(each) for each in self.stage.processes], title=heading)
-        self.loop = FrameLoop(
-            self._tick,
-            RATE,
-            refresh=self._forget,
-            alive=lambda: self.comm is not None,
-            over=self._over,
-            name="shmlab-scheduler",
-        )
-        self.on_msg(self._received)
         self._take_over()
         _live.add(self)
-
-    def __repr__(self) -> str:
-        return self.sentence
 
     @property
     def sentence(self) -> str:
@@ -160,28 +143,6 @@ class Scheduler(anywidget.AnyWidget):
         self.stage.put_back()
         self._show()
 
-    def close(self) -> None:
-        """End the processes and the frames and take the panel off the page. May be called twice."""
-        super().close()
-        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets takes it away: the picture shall stay
-        # Only once: the collector closes what it collects, and mustn't set about processes then.
-        if (loop := self.__dict__.get("loop")) and self in _live:
-            _live.discard(self)
-            self.stage.close()
-            loop.stop()
-
-    def picture(self) -> None:
-        """Display what there is now as a picture that stays, and one sentence below it."""
-        from IPython.display import display
-
-        bundle, metadata = self._still()
-        display(bundle, metadata=metadata, raw=True)
-        display({"text/plain": bundle["text/plain"]}, raw=True)
-
-    def say(self, words: str) -> None:
-        """Show a sentence below the buttons; an empty one hides it."""
-        self.send({"say": words})
-
     # --- looking and sending -----------------------------------------------------------------------------
 
     def _take_over(self) -> None:
@@ -224,18 +185,8 @@ class Scheduler(anywidget.AnyWidget):
             self.stage.notice()
             return self._tell({"frame": number, "heard": self.loop.acknowledged})
 
-    def _over(self, reason: str, error: Exception | None) -> None:
-        if reason == "failed":
-            self.say(f"This can't be shown: {type(error).__name__}: {error}")
-
-    def _forget(self) -> None:
-        self._last = None
-
-    def _received(self, _widget: object, content: object, _buffers: object) -> None:
-        if self.loop.received(content) or not isinstance(content, dict):
-            return
-        what = content.get("do")
-        actions: dict[object, Callable[[], object]] = {
+    def _order(self, content: dict[str, Any]) -> Callable[[], object] | None:
+        orders: dict[object, Callable[[], object]] = {
             "step": lambda: self.step(str(content.get("label"))),
             "undo": self.undo,
             "replay": lambda: self.replay(str(content.get("schedule") or "") or None),
@@ -246,31 +197,25 @@ class Scheduler(anywidget.AnyWidget):
             "stop": self.stop,
             "reset": self.reset,
         }
-        if action := actions.get(what):
-            self.loop.start()
-            try:
-                action()
-                self.say("")
-            except Exception as error:  # a click has no traceback: the panel says what went wrong
-                self.say(str(error) or type(error).__name__)
+        return orders.get(content.get("do"))
+
+    def _end(self) -> None:
+        # Only once: the collector closes what it collects, and mustn't set about processes then.
+        if self in _live:
+            _live.discard(self)
+            self.stage.close()
 
     # --- the still picture -------------------------------------------------------------------------------
 
-    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _still(self) -> Bundle:
         self.stage.notice()
         sentence = self.sentence
         with DRAWING:
             picture = stage.still(self.stage)
         return {"text/plain": sentence, "image/png": picture}, {"image/png": {"alt": sentence}}
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle, metadata = self._still()
-        if self.comm is None:  # closed: the still picture alone
-            return bundle, metadata
-        widget: Any = super()._repr_mimebundle_(**kwargs)
+    def _displayed(self) -> None:
         self.loop.start()
-        data, more = widget if isinstance(widget, tuple) else (widget, {})
-        return data | bundle, more | metadata
 
 
 def _is_alive(stage: Interleaving) -> bool:

@@ -1,5 +1,5 @@
 // What every panel with a program shares in the browser: the source with the line that was reached, and the buttons.
-// Put behind frames.js, in front of the other scripts (see live.py).
+// Put behind frames.js, in front of the other scripts (see moving.py).
 
 /** Make a button that asks the kernel to do something. */
 function button(words, title, pressed) {
@@ -79,12 +79,14 @@ function listed(listing) {
   return { source, mark };
 }
 
-/** Wrap the long lines of a listing, each below its own beginning, `hang` characters in, and not at the margin. */
-function wrapped(source, hang = 4) {
+const HANG = 2; // characters
+
+/** Wrap the long lines of a listing, each below its own beginning and a little further in, not at the margin. */
+function wrapped(source) {
   for (const code of source.querySelectorAll("code")) {
     const [indent] = code.textContent.replaceAll("\t", "    ").match(/^ */);
-    code.style.paddingLeft = `${indent.length + hang}ch`;
-    code.style.textIndent = `-${indent.length + hang}ch`;
+    code.style.paddingLeft = `${indent.length + HANG}ch`;
+    code.style.textIndent = `-${indent.length + HANG}ch`;
     // A line may be broken after a hyphen, and so in the middle of an arrow.
     const parts = code.textContent.split(/(->)/);
     if (parts.length > 1) code.replaceChildren(...parts.map((part) => (part === "->" ? make("span", "arrow", part) : part)));

@@ -1,5 +1,5 @@
 // The table of statements in the browser: filters, a row a statement, and what the kernel found of each.
-// Put behind frames.js and source.js (see live.py). What decides a statement is in the kernel (statements.py).
+// Put behind frames.js and source.js (see moving.py). What decides a statement is in the kernel (statements.py).
 
 /** Say where a lesson is: a link that JupyterLab opens in a tab of its own, and any other page as a file. */
 function lessonLink({ lesson, link }) {
@@ -50,9 +50,9 @@ function render({ model, el }) {
   const progress = make("progress", "");
   progress.setAttribute("aria-label", "Statements decided in this run");
   const far = make("span", "far");
-  const say = root.appendChild(make("div", "say"));
-  say.setAttribute("role", "status");
-  say.hidden = true;
+  const sum = root.appendChild(make("p", "sum"));
+  sum.setAttribute("role", "status");
+  const say = notice(root, "The kernel that decides is gone. Run the cells again from the top.");
 
   const frame = root.appendChild(make("div", "frame"));
   frame.tabIndex = 0;
@@ -143,6 +143,7 @@ function render({ model, el }) {
   }
 
   const view = follow(model, root, {
+    ...say,
     paint(content) {
       const waiting = new Set(content.waiting);
       for (const [id, line] of lines) {
@@ -160,14 +161,6 @@ function render({ model, el }) {
       all.disabled = content.running || shown().length === 0;
       write(sum, content.sentence);
     },
-    failed(error) {
-      say.hidden = false;
-      write(say, `What was found can't be shown: ${error}`);
-    },
-    lost() {
-      say.hidden = false;
-      write(say, "The kernel that decides is gone. Run the cells again from the top.");
-    },
   });
 
   const all = tools.appendChild(
@@ -177,8 +170,6 @@ function render({ model, el }) {
   stop.disabled = true;
   tools.append(progress, far);
   progress.hidden = far.hidden = true;
-  const sum = root.insertBefore(make("p", "sum"), say);
-  sum.setAttribute("role", "status");
 
   search.addEventListener("input", () => choose("text", search.value));
   verdict.select.addEventListener("change", () => choose("verdict", verdict.select.value));

@@ -7,22 +7,19 @@ and can be driven from code as well as by clicking. Imported by lessons through 
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from shmlab import document
 from shmlab.document import Finding, Statement
 from shmlab.palette import INK, PAPER, PROCESS_COLOURS, RIGHT, WRONG
-from shmlab.panels.frames import FrameLoop
-from shmlab.panels.live import front_end
-
-RATE = 20.0
-"""Looks at the findings a second, at most."""
+from shmlab.panels.moving import Moving, front_end
+from shmlab.panels.still import Bundle, Still
 
 BLUE, ORANGE = PROCESS_COLOURS[0], PROCESS_COLOURS[4]
 
@@ -39,7 +36,7 @@ LEFT = 'style="text-align:left"'
 """JupyterLab's tables are right-aligned, as for numbers."""
 
 
-class Statements(anywidget.AnyWidget):
+class Statements(Still, Moving):
     """The table of *statements*, all 93 by default, none of them decided yet.
 
     ``panel.run("D17")`` decides one, ``panel.run_all()`` those that are shown, ``panel.find("ftruncate")``
@@ -65,7 +62,7 @@ class Statements(anywidget.AnyWidget):
         self._queue: deque[str] = deque()
         self._now = ""
         self._asked = self._answered = 0
-        self._version = self._sent = 0
+        self._version = 0
         self._halt = threading.Event()
         self._state = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -74,18 +71,6 @@ class Statements(anywidget.AnyWidget):
             rows=[_row(each) for each in self.statements.values()],
             choices={"verdict": list(document.VERDICTS), "section": list(sections), "colours": COLOURS},
         )
-        self.loop = FrameLoop(
-            self._tick,
-            RATE,
-            refresh=self._forget,
-            alive=lambda: self.comm is not None,
-            over=self._over,
-            name="shmlab-statements-frames",
-        )
-        self.on_msg(self._received)
-
-    def __repr__(self) -> str:
-        return self.sentence
 
     @property
     def sentence(self) -> str:
@@ -98,9 +83,10 @@ class Statements(anywidget.AnyWidget):
         found = [each.status for each in list(self.findings.values())]
         if not found:
             return f"{begun} None of them has been decided on this kernel yet."
-        parts = [f"{found.count(document.AGREES)} agree"]
-        if document.DIFFERS in found:
-            parts.append(f"{found.count(document.DIFFERS)} answer differently")
+        agree, differ = found.count(document.AGREES), found.count(document.DIFFERS)
+        parts = [f"{agree} agree{'s' if agree == 1 else ''}"]
+        if differ:
+            parts.append(f"{differ} answer{'s' if differ == 1 else ''} differently")
         if document.UNDECIDED in found:
             parts.append(f"{found.count(document.UNDECIDED)} can't be decided here")
         open_ = len(verdicts) - len(found)
@@ -163,31 +149,19 @@ class Statements(anywidget.AnyWidget):
 
         Raises TimeoutError when that takes longer than *timeout* seconds.
         """
-        with self._state:
-            thread = self._thread
-            self._queue.clear()
-            self._halt.set()
+        self._halt_soon()
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
             if thread.is_alive():
                 raise TimeoutError(f"{self._now} is still being decided after {timeout:g} s")
 
-    def close(self) -> None:
-        """Stop, and take the table off the page. May be called twice."""
-        super().close()
-        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets takes it away: the table shall stay
-        if loop := self.__dict__.get("loop"):
-            self.stop()
-            loop.stop()
-
-    def picture(self) -> None:
-        """Display what there is now as a table that stays, and the sentence below it."""
-        from IPython.display import display
-
-        display({"text/html": self._table(), "text/plain": self.sentence}, raw=True)
-        display({"text/plain": self.sentence}, raw=True)
-
     # --- the thread --------------------------------------------------------------------------------------
+
+    def _halt_soon(self) -> None:
+        with self._state:
+            self._queue.clear()
+            self._halt.set()
 
     def _statement(self, id_: str) -> Statement:
         found = document.find(id_) if id_ not in self.statements else self.statements[id_]
@@ -234,7 +208,7 @@ class Statements(anywidget.AnyWidget):
     def _tick(self, number: int) -> bool:
         with self._state:
             version = self._version
-            if version == self._sent:
+            if version == self._last:
                 return False
             content = {
                 "findings": {id_: _shown(each) for id_, each in self.findings.items()},
@@ -245,27 +219,22 @@ class Statements(anywidget.AnyWidget):
                 "running": self._thread is not None,
             }
         self.send(content | {"sentence": self.sentence, "frame": number, "heard": self.loop.acknowledged})
-        self._sent = version
+        self._last = version
         return True
 
-    def _forget(self) -> None:
-        self._sent = -1
-
-    def _over(self, reason: str, _error: Exception | None) -> None:
+    def _over(self, reason: str, error: Exception | None) -> None:
+        super()._over(reason, error)
         if reason == "interrupted":
             self.stop()
 
-    def _received(self, _widget: object, content: object, _buffers: object) -> None:
-        if self.loop.received(content) or not isinstance(content, dict):
-            return
+    def _order(self, content: dict[str, Any]) -> Callable[[], object] | None:
         ids = content.get("run")
         if isinstance(ids, list) and set(map(str, ids)) <= self.statements.keys():
-            self.loop.start()
-            self._begin(ids)
-        elif content.get("do") == "stop":
-            with self._state:  # a click doesn't wait
-                self._queue.clear()
-                self._halt.set()
+            return partial(self._begin, ids)
+        return self._halt_soon if content.get("do") == "stop" else None
+
+    def _end(self) -> None:
+        self.stop()
 
     # --- the still table ---------------------------------------------------------------------------------
 
@@ -294,14 +263,11 @@ class Statements(anywidget.AnyWidget):
         )
         return "<tr>" + "".join(f"<td {LEFT}>{cell}</td>" for cell in cells) + "</tr>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        still = {"text/plain": self.sentence, "text/html": self._table()}
-        if self.comm is None:  # closed: the still table alone
-            return still
-        widget: Any = super()._repr_mimebundle_(**kwargs)
+    def _still(self) -> Bundle:
+        return {"text/plain": self.sentence, "text/html": self._table()}, {}
+
+    def _displayed(self) -> None:
         self.loop.start()
-        data, metadata = widget if isinstance(widget, tuple) else (widget, {})
-        return data | still, metadata
 
 
 def _section(statement: Statement) -> str:

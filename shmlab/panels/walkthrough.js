@@ -1,5 +1,6 @@
 // The walkthrough in the browser: a program's source, what its last step called and changed, and the drawing of it.
-// Put behind frames.js and source.js (see live.py). What a click means is decided in the kernel (walkthrough.py).
+// Put behind frames.js, source.js and cards.js (see moving.py). What a click means is decided in the kernel
+// (walkthrough.py).
 
 /** Make a row of the last step: a heading, and beside it a place for text. */
 function fact(facts, heading, name) {
@@ -43,25 +44,12 @@ function render({ model, el }) {
   const tools = root.appendChild(make("div", "tools"));
   tools.setAttribute("role", "toolbar");
   tools.setAttribute("aria-label", "Controls of the walk");
-  const say = root.appendChild(make("div", "say"));
-  say.setAttribute("role", "status");
-  say.hidden = true;
+  const say = notice(root, "The kernel that ran this process is gone, and the process with it. Run the cells again from the top.");
 
   const body = root.appendChild(make("div", "body"));
-  const card = body.appendChild(make("article", "process"));
-  paintIn(card, listing);
-  card.dataset.label = listing.label;
-  const head = card.appendChild(make("header", ""));
-  head.appendChild(make("span", "label", listing.label));
-  head.appendChild(make("span", "program", `${listing.program} · ${listing.language}`));
-  const step = head.appendChild(
-    button(`Step ${listing.label}`, `Take one step (${keysOf([listing], 0)})`, () => view.send({ do: "step" })),
-  );
-  const words = card.appendChild(make("p", "state", listing.unavailable));
-  const { source, mark } = listed(listing);
-  card.appendChild(wrapped(source));
-  const output = card.appendChild(make("pre", "output"));
-  output.hidden = true;
+  const tip = `Let ${listing.label} take one step (${keysOf([listing], 0)})`;
+  const { card, step, show } = processCard(listing, tip, () => view.send({ do: "step" }), root);
+  body.appendChild(card);
 
   const last = body.appendChild(make("article", "last"));
   const heading = last.appendChild(make("h3", "heading"));
@@ -95,10 +83,9 @@ function render({ model, el }) {
   }
 
   const view = follow(model, root, {
+    ...say,
     async paint(content, [png]) {
-      card.dataset.kind = content.kind;
-      write(words, listing.unavailable || content.words);
-      mark(content.line);
+      show(content, content.can.step);
       write(heading, content.heading);
       hint.hidden = content.step > 0 || Boolean(listing.unavailable);
       facts.hidden = content.step === 0;
@@ -109,27 +96,12 @@ function render({ model, el }) {
       fill(calls, content.calls.join("\n") || content.none);
       calls.classList.toggle("none", !content.calls.length);
       tables.replaceChildren(...content.tables.map(kernelTable));
-      write(output, content.output);
-      output.hidden = !content.output;
       for (const [what, node] of Object.entries(buttons)) {
         enable(node, content.can[what], root);
       }
       picture.alt = content.sentence;
       await draw(png);
       root.dataset.step = String(content.step);
-    },
-    arrived(content) {
-      if (content.say === undefined) return;
-      say.hidden = !content.say;
-      write(say, content.say);
-    },
-    failed(error) {
-      say.hidden = false;
-      write(say, `This step can't be shown: ${error}`);
-    },
-    lost() {
-      say.hidden = false;
-      write(say, "The kernel that ran this process is gone, and the process with it. Run the cells again from the top.");
     },
   });
 

@@ -9,33 +9,29 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import anywidget
 import traitlets
 
 from shmlab import figures
 from shmlab.observe import MapLine, table
 from shmlab.panels import cards
-from shmlab.panels.frames import FrameLoop
-from shmlab.panels.live import DRAWING, front_end
+from shmlab.panels.moving import Moving, front_end
 from shmlab.panels.scene import scene
+from shmlab.panels.still import DRAWING, Bundle, Still
 from shmlab.processes.kernel_view import Change
 from shmlab.processes.walk import Moment, Walk
-
-RATE = 30.0
-"""Looks at the walk a second, at most."""
 
 SHOWN_CALLS = 60
 """System calls of a step that reach the screen: the first ones."""
 
 
-class Walkthrough(anywidget.AnyWidget):
+class Walkthrough(Still, Moving):
     """A *walk* on screen: Step, Undo, Start and Reset, and all that its moments tell; *title* stands above.
 
     Everything a button does can be done from code, and returns the :class:`Moment` reached. With the focus in
     the panel the keys ``a`` and Backspace do what Step A and Undo do.
     """
 
-    _esm = front_end("frames.js", "source.js", "walkthrough.js")
+    _esm = front_end("frames.js", "source.js", "cards.js", "walkthrough.js")
     _css = front_end("live.css", "processes.css", "walkthrough.css")
 
     listing: Any = traitlets.Dict().tag(sync=True)
@@ -45,23 +41,11 @@ class Walkthrough(anywidget.AnyWidget):
         if not isinstance(walk, Walk):
             raise TypeError(f"a walkthrough shows a Walk(program, name, …), not a {type(walk).__name__}")
         self.walk = walk
-        self._last: object = None
         self._drawn: tuple[Moment, bytes] | None = None
         self._drawing = threading.Lock()
         program = walk.process.program
         heading = title or f"{program.name} in {program.language}, call by call"
         super().__init__(listing=cards.listing(walk.process), title=heading)
-        self.loop = FrameLoop(
-            self._tick,
-            RATE,
-            refresh=self._forget,
-            alive=lambda: self.comm is not None,
-            name="shmlab-walkthrough",
-        )
-        self.on_msg(self._received)
-
-    def __repr__(self) -> str:
-        return self.sentence
 
     @property
     def sentence(self) -> str:
@@ -84,26 +68,6 @@ class Walkthrough(anywidget.AnyWidget):
         """End the process and be as new."""
         self.walk.reset()
 
-    def close(self) -> None:
-        """End the process and the frames and take the panel off the page. May be called twice."""
-        super().close()
-        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets takes it away: the picture shall stay
-        if loop := self.__dict__.get("loop"):
-            self.walk.close()
-            loop.stop()
-
-    def picture(self) -> None:
-        """Display what there is now as a picture that stays, and one sentence below it."""
-        from IPython.display import display
-
-        bundle, metadata = self._still()
-        display(bundle, metadata=metadata, raw=True)
-        display({"text/plain": bundle["text/plain"]}, raw=True)
-
-    def say(self, words: str) -> None:
-        """Show a sentence below the buttons; an empty one hides it."""
-        self.send({"say": words})
-
     # --- looking and sending -----------------------------------------------------------------------------
 
     def _tick(self, number: int) -> bool:
@@ -123,29 +87,21 @@ class Walkthrough(anywidget.AnyWidget):
                     self._drawn = moment, figures.png(figures.world_figure(scene(self.walk, moment)))
             return self._drawn[1]
 
-    def _forget(self) -> None:
-        self._last = None
-
-    def _received(self, _widget: object, content: object, _buffers: object) -> None:
-        if self.loop.received(content) or not isinstance(content, dict):
-            return
-        actions: dict[object, Callable[[], object]] = {
+    def _order(self, content: dict[str, Any]) -> Callable[[], object] | None:
+        orders: dict[object, Callable[[], object]] = {
             "step": self.step,
             "undo": self.undo,
             "start": self.run,
             "reset": self.reset,
         }
-        if action := actions.get(content.get("do")):
-            self.loop.start()
-            try:
-                action()
-                self.say("")
-            except Exception as error:  # a click has no traceback: the panel says what went wrong
-                self.say(str(error) or type(error).__name__)
+        return orders.get(content.get("do"))
+
+    def _end(self) -> None:
+        self.walk.close()
 
     # --- the still picture -------------------------------------------------------------------------------
 
-    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _still(self) -> Bundle:
         moment = self.walk.moment
         sentence = _sentence(self.walk, moment)
         drawing = self._png(moment)
@@ -164,14 +120,8 @@ class Walkthrough(anywidget.AnyWidget):
             "image/png": {"alt": sentence}
         }
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle, metadata = self._still()
-        if self.comm is None:  # closed: the still picture alone
-            return bundle, metadata
-        widget: Any = super()._repr_mimebundle_(**kwargs)
+    def _displayed(self) -> None:
         self.loop.start()
-        data, more = widget if isinstance(widget, tuple) else (widget, {})
-        return data | bundle, more | metadata
 
 
 # --- What a moment looks like ------------------------------------------------------------------------------
@@ -193,6 +143,7 @@ def shown(walk: Walk, moment: Moment) -> dict[str, Any]:
         "calls": _calls(walk, moment),
         "none": _no_calls(moment),
         "tables": _tables(moment, walk) if begun else [],
+        "locals": [],  # what changed is the result, and the drawing is to be on the screen
         "output": cards.shown(walk.process)["output"],
         "can": {
             "step": not unavailable and not moment.over,

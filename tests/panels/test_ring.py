@@ -254,7 +254,7 @@ def test_reset_after_the_lesson_has_taken_the_memory_away(buffer: Buffer) -> Non
     made.controls.say = said.append  # type: ignore[method-assign]
     view.release()
     made.controls._received(made.controls, {"do": "reset"}, None)
-    assert said == ["The memory has been unmapped since. Run the lesson's cells again from the top."]
+    assert said[1:] == ["The memory has been unmapped since. Run the lesson's cells again from the top."]
     made.close()
 
 

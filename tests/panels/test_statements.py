@@ -63,7 +63,7 @@ def test_one_is_run_from_code(table) -> None:
     found = view.run("d78")
     assert found
     assert view.findings == {"D78": found}
-    assert "1 agree, 92 not run yet" in view.sentence
+    assert "1 agrees, 92 not run yet" in view.sentence
     with pytest.raises(KeyError, match="D01 to D93"):
         view.run("D94")
     with pytest.raises(KeyError, match="doesn't have D17"):
@@ -170,7 +170,7 @@ def test_a_kernel_that_answers_differently_is_red_and_says_what(table) -> None:
     assert f"background:{WRONG}" in html
     assert "✗ answers differently: true" in html
     assert "unexpected: it returned 0" in html
-    assert "1 answer differently" in view.sentence
+    assert "1 answers differently" in view.sentence
 
 
 def test_it_leaves_a_table_and_a_sentence(table, monkeypatch, tmp_path) -> None:
