@@ -7,6 +7,7 @@ its targets, sh for the scripts. Nothing here reaches the network. Nobody import
 import importlib.metadata
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -471,7 +472,7 @@ esac"""
     def test_a_python_that_is_not_there(self, setup) -> None:
         done = setup("lab", PYTHON="python9.9")
         assert done.returncode == 1
-        assert done.stderr == "shmlab: no python9.9: apt-get install python3 python3-venv\n"
+        assert done.stderr == "shmlab: no python9.9: apt-get install python9.9 python9.9-venv\n"
 
 
 class TestCI:
@@ -581,6 +582,20 @@ class TestExecuteNotebooks:
         assert "application/vnd.jupyter.widget-view+json" in alone.data
         self.execute(path)
         assert path.read_bytes() == stored
+
+    def test_what_a_prediction_asks_for_is_folded_in(self) -> None:
+        sources = ["check.predict('a')", "check.predict('b')", "'the answer'", "'more'", "'tagged'", "'open'"]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in sources])
+        notebook.cells.insert(1, nbformat.v4.new_markdown_cell("between"))
+        notebook.cells[5].metadata["tags"] = ["gives-away"]
+        notebook.cells[6].metadata["jupyter"] = {"outputs_hidden": True, "source_hidden": True}
+        runpy.run_path(str(ROOT / "tools/execute_notebooks.py"))["fold"](notebook)
+        folded = [
+            each.source for each in notebook.cells if "outputs_hidden" in each.metadata.get("jupyter", {})
+        ]
+        assert folded == ["'the answer'", "'tagged'"]
+        assert notebook.cells[6].metadata["jupyter"] == {"source_hidden": True}
+        assert "jupyter" not in notebook.cells[4].metadata
 
     def test_a_lesson_that_raises_or_is_too_large_is_left_as_it_was(self, tmp_path: Path) -> None:
         for name, source, reason in (

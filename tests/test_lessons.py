@@ -173,6 +173,17 @@ def test_predictions_do_not_stand_beside_their_answers(lesson: Path) -> None:
             assert option.reply not in stored
 
 
+def test_what_a_prediction_asks_for_is_folded_in_until_the_cell_is_run(lesson: Path) -> None:
+    code = cells_of(lesson, "code")
+    predicts = ["check.predict(" in source(cell) for cell in code]
+    answers = [
+        cell for before, now, cell in zip(predicts, predicts[1:], code[1:], strict=False) if before > now
+    ]
+    assert answers
+    for cell in answers:
+        assert cell["metadata"].get("jupyter", {}).get("outputs_hidden"), cell["id"]
+
+
 def test_exercises_come_unsolved_with_a_folded_solution_that_ran(lesson: Path) -> None:
     code = cells_of(lesson, "code")
     for id_ in set(asked(lesson, "exercise")):

@@ -4,7 +4,8 @@ Usage: python tools/execute_notebooks.py [NOTEBOOK ...]     (default: notebooks/
 
 A lesson that raises is left as it was. What's stored holds nothing that changes for no reason: no timestamps,
 no widget state, one kernel name, no patch version of Python. A widget's view is dropped where a picture or a
-table stands beside it: a stored view shows as nothing without its kernel. Lessons over 300 kB are refused.
+table stands beside it: a stored view shows as nothing without its kernel. What a prediction asks for is
+folded in: JupyterLab shows it when the cell is run, and not before. Lessons over 300 kB are refused.
 """
 
 import json
@@ -26,6 +27,12 @@ CELL_TIMEOUT = 60
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 STATIC = ("image/png", "image/svg+xml", "text/html")
+ASKS = "check.predict("
+"""A cell with it asks for a prediction; the next cell without one shows what comes of it."""
+
+GIVES_AWAY = "gives-away"
+"""Tag of another cell whose stored output isn't to be seen before the cell is run."""
+
 TIMING_KEYS = ("execution", "ExecuteTime")
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -54,7 +61,23 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             data: dict[str, Any] = output.get("data", {})
             if WIDGET_VIEW in data and any(kind in data for kind in STATIC):
                 del data[WIDGET_VIEW]
+    fold(notebook)
     return notebook
+
+
+def fold(notebook: nbformat.NotebookNode) -> None:
+    """Fold in the output of each cell that answers a prediction; JupyterLab unfolds it when it's run."""
+    asked = False
+    for cell in (each for each in notebook.cells if each.cell_type == "code"):
+        asks = ASKS in cell.source
+        folded = (asked and not asks) or GIVES_AWAY in cell.metadata.get("tags", [])
+        asked = asks
+        view = cell.metadata.pop("jupyter", {})
+        view.pop("outputs_hidden", None)
+        if folded:
+            view["outputs_hidden"] = True
+        if view:
+            cell.metadata["jupyter"] = view
 
 
 def execute(path: Path) -> nbformat.NotebookNode:

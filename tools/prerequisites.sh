@@ -18,9 +18,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 setup() {
     python=$1
-    have "$python" || stop "no $python: apt-get install python3 python3-venv"
+    have "$python" || stop "no $python: apt-get install ${python##*/} ${python##*/}-venv"
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ||
-        stop "$python does not run: apt-get install python3 python3-venv"
+        stop "$python does not run: apt-get install ${python##*/} ${python##*/}-venv"
     if [ "${version%%.*}" -lt 3 ] || { [ "${version%%.*}" -eq 3 ] && [ "${version#*.}" -lt 11 ]; }; then
         stop "$python is Python $version, the lab needs 3.11 or newer:" \
             "apt-get install python3.11 python3.11-venv, then make PYTHON=python3.11 lab"

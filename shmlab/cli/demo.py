@@ -22,7 +22,7 @@ def run(options: Namespace) -> int:
         raise SystemExit(f"shmlab: no {board}: the board comes with the repository, not with the package")
     if options.lab or find_spec("voila") is None:
         if not options.lab:
-            say("note: without Voilà (pip install voila) it opens in JupyterLab: Shift+Enter runs its cell")
+            say("note: no Voilà here (README says how to get it): it opens in JupyterLab, press Shift+Enter")
         options.lesson = str(board)
         lab.run(options)
     port = lab.free_port(options.ip, options.port)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from shmlab.processes import session
+
 TRUE, ON_LINUX, IMPRECISE, WRONG = "true", "true on Linux", "imprecise", "wrong"
 
 VERDICTS = (TRUE, ON_LINUX, IMPRECISE, WRONG)
@@ -160,7 +162,7 @@ def run(statement: Statement) -> Finding:
     at a time, whoever asks: they use the same names.
     """
     with _one_at_a_time:
-        began = time.monotonic()
+        began, before = time.monotonic(), session.cleanups()
         cases: list[Case] = []
         reason, status = "", ""
         try:
@@ -173,6 +175,12 @@ def run(statement: Statement) -> Finding:
             reason, status = _said(error), UNDECIDED if full else DIFFERS
         except Exception as error:
             reason, status = _said(error), DIFFERS
+        if session.cleanups() != before:  # what came out, came out because of that
+            cases, reason, status = (
+                [],
+                "the lab was stopped while it ran: run it again",
+                UNDECIDED,
+            )
         answer = "" if status == UNDECIDED else decide(tuple(cases))
         if not status:
             as_expected = answer == statement.verdict and all(case.came_true for case in cases)

@@ -41,11 +41,12 @@ def listing(process: Process) -> dict[str, Any]:
 
 
 def shown_locals(state: State) -> list[tuple[str, str]]:
-    """Return the variables that are worth a line: those that say more than their type and an address.
+    """Return the variables that are worth a line: those that say more than their type and an address, and
+    not the one that a loop throws away.
 
     What holds a name of the lab's (a semaphore, several names) says its word: there's little room.
     """
-    kept = [(name, text) for name, text in state.locals if not BARE.match(text)]
+    kept = [(name, text) for name, text in state.locals if name != "_" and not BARE.match(text)]
     return [(name, plain(text) if text.startswith(("<", "(", "[")) else text) for name, text in kept]
 
 

@@ -170,7 +170,8 @@ class FrameLoop:
                     self._listen()
                     self._begin()
                 elif ack is None and self.ended in ("stopped", "interrupted", "failed"):
-                    self._once()
+                    self._still()
+                    self._say(self.ended)
             elif self._thread is None and not self._views:
                 self._deaf()
             self._met = True
@@ -211,14 +212,13 @@ class FrameLoop:
         self._busy = busy
         turns.shorten(self, busy and self._thread is not None)
 
-    def _once(self) -> None:
-        """Show a view that came after the end what there is; nothing moves."""
+    def _still(self) -> None:
+        """Show what there is; nothing moves."""
         self._refresh()
         with contextlib.suppress(Exception):
             self._number = self.frame + 1
             if self._tick(self._number):
                 self.frame = self._number
-        self._say(self.ended)
 
     def _over(self, now: float) -> str:
         if self._halt.is_set():
@@ -250,6 +250,8 @@ class FrameLoop:
                 reason = self._over(now)
                 if reason:
                     self._end(reason)
+                    if reason == "interrupted":  # what has become of it is still to be seen
+                        self._still()
                     break
                 if now - max(0 if self._busy else self._heard, self._repeated) > (
                     REPEAT_BUSY if self._busy else ASK

@@ -22,6 +22,7 @@ function watch(model, el, { paint, clear = () => {}, surface = null }) {
   el.appendChild(root);
 
   let verdict = ""; // why no more frames come
+  let problem = ""; // why there is nothing to see
   let painted = 0;
   let sentence = null;
 
@@ -38,6 +39,8 @@ function watch(model, el, { paint, clear = () => {}, surface = null }) {
     sentence = text;
   }
 
+  const judge = () => (verdict ? state("stopped", verdict, true) : state(problem ? "waiting" : "live", problem));
+
   state("waiting");
   const view = follow(model, root, {
     async paint(content, buffers) {
@@ -52,16 +55,16 @@ function watch(model, el, { paint, clear = () => {}, surface = null }) {
         canvas.dataset.painted = String(++painted);
       }
       canvas.dataset.frame = String(content.frame);
-      if (verdict) state("stopped", verdict, true);
-      else state(content.problem ? "waiting" : "live", content.problem);
+      problem = content.problem;
+      judge();
     },
     arrived(content, idle) {
       verdict = content.say ?? "";
-      if (verdict && idle) state("stopped", verdict, true);
+      if (content.say !== undefined && idle) judge();
     },
     failed: (error) => state("stopped", `This frame can't be painted: ${error}`),
     lost: () => state("gone", "The kernel that drew this is gone. Run the cell again to see it live."),
   });
   again.addEventListener("click", () => view.send({ again: true }));
-  return { root, bar, canvas, end: view.end };
+  return { root, bar, canvas, ...view };
 }

@@ -15,6 +15,10 @@ from shmlab.panels.frames import FrameLoop
 
 HERE = Path(__file__).parent
 
+INTERRUPTED = (
+    "A cell was interrupted, and what ran here was stopped. To go on, run the lesson from its first cell."
+)
+
 RATE = 30.0
 """Frames a second, at most, of a panel that doesn't say another rate."""
 
@@ -35,24 +39,29 @@ class Moving(anywidget.AnyWidget):
     _last: Any = None
     """What was sent last; None when a view has come since, which has seen nothing of it."""
 
+    _at_rest = False
+    """Whether the page says that nothing moves, and why."""
+
     def __init__(self, rate: float = RATE, **traits: Any) -> None:
-        super().__init__(**traits)
         self.loop = FrameLoop(
-            self._tick,
+            self._send_frame,
             rate,
             refresh=self._forget,
             alive=lambda: self.comm is not None,
             over=self._over,
         )
         """The frame loop that sends the frames."""
+        super().__init__(**traits)
         self.on_msg(self._received)
 
     def close(self) -> None:
         """Take it off the page, and end the frames and all else that moves it. May be called twice."""
         super().close()
         if loop := self.__dict__.get("loop"):
-            self._end()
-            loop.stop()
+            try:
+                self._end()
+            finally:
+                loop.stop()
 
     def say(self, words: str) -> None:
         """Show a sentence on the page; an empty one hides it."""
@@ -73,11 +82,20 @@ class Moving(anywidget.AnyWidget):
 
     def _over(self, reason: str, error: Exception | None) -> None:
         """Hear that no more frames come, and why (:class:`FrameLoop`)."""
-        if reason == "failed":
-            self.say(f"This can't be shown: {type(error).__name__}: {error}")
+        says = {"interrupted": INTERRUPTED, "failed": f"This can't be shown: {type(error).__name__}: {error}"}
+        if reason in says:
+            self._at_rest = True
+            self.say(says[reason])
 
     def _forget(self) -> None:
         self._last = None
+
+    def _send_frame(self, number: int) -> bool:
+        sent = self._tick(number)
+        if self._at_rest and self.loop.running:  # it moves again
+            self._at_rest = False
+            self.say("")
+        return sent
 
     # --- what the browser says ---------------------------------------------------------------------------
 
@@ -87,7 +105,9 @@ class Moving(anywidget.AnyWidget):
         order = self._order(content)
         if order is None:
             return
-        self.say("")  # before, for what is said of a frame meanwhile is to stay
+        # Before it's done, for what is said of a frame meanwhile is to stay.
+        self._at_rest = False
+        self.say("")
         self.loop.start()  # whoever clicks wants to see what comes of it
         try:
             order()

@@ -5,6 +5,7 @@ browser tests drive the same thing. A click reaches the processes through :class
 and nothing else; what they do comes back by the board. Imported by lessons through :mod:`shmlab.panels`.
 """
 
+import errno
 from collections.abc import Callable, Sequence
 from functools import partial
 from string import ascii_uppercase
@@ -180,8 +181,9 @@ class Panel(Still, ipywidgets.VBox):
             "reset": self.reset,
             "step": lambda: self.step(label),
         }
-        for view in self.views:
-            view.start()  # whoever clicks wants to see what comes of it
+        self._displayed()  # whoever clicks wants to see what comes of it
+        if what == "start" and all(each.state.kind == "ended" for each in self.processes):
+            raise RuntimeError("They have all ended. Reset makes them as new.")
         actions[what]()
 
     def _speed_changed(self, _change: object) -> None:
@@ -211,7 +213,10 @@ def renew(setup: Callable[[], object]) -> None:
     """
     try:
         setup()
-    except FileNotFoundError as error:
+    except OSError as error:
+        removed_id = error.errno == errno.EINVAL and str(error.filename).startswith("id ")
+        if error.errno not in (errno.ENOENT, errno.EIDRM) and not removed_id:
+            raise
         raise RuntimeError(f"{error.filename!r} has been removed since. {REMEDY}") from error
     except ValueError as error:
         if not any(words in str(error) for words in TAKEN_AWAY):

@@ -56,8 +56,8 @@ function cureSwitch(model, root, send) {
 
 function render({ model, el }) {
   let state = null;
-  const { root, canvas, end } = watch(model, el, { paint, clear: () => { state = null; } });
-  const switched = cureSwitch(model, root, (content) => model.send(content));
+  const { root, canvas, send, end } = watch(model, el, { paint, clear: () => { state = null; } });
+  const switched = cureSwitch(model, root, send);
 
   function paint(content, [buffer]) {
     const { buffer: bytes, byteOffset, byteLength } = buffer;

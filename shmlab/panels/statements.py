@@ -223,9 +223,11 @@ class Statements(Still, Moving):
         return True
 
     def _over(self, reason: str, error: Exception | None) -> None:
-        super()._over(reason, error)
         if reason == "interrupted":
             self.stop()
+            self._forget()
+            self._tick(self.loop.frame + 1)
+        super()._over(reason, error)
 
     def _order(self, content: dict[str, Any]) -> Callable[[], object] | None:
         ids = content.get("run")

@@ -39,8 +39,10 @@ class Still(ipywidgets.Widget):
 
     def close(self) -> None:
         """Take it off the page; the picture stays. May be called twice."""
-        super().close()
-        self.__dict__.pop("_repr_mimebundle_", None)  # ipywidgets puts None there, and the picture were gone
+        try:
+            super().close()
+        finally:  # ipywidgets puts None there, and the picture were gone
+            self.__dict__.pop("_repr_mimebundle_", None)
 
     # --- for subclasses ----------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class State:
-    """Where a process is. ``str()`` gives the sentence a panel shows."""
+    """Where a process is. It reads as the sentence that a panel shows."""
 
     kind: str
     """``"not started"``, ``"paused"``, ``"running"``, ``"blocked"`` or ``"ended"``."""
@@ -96,6 +96,9 @@ class State:
     on: str = ""
     """What it is blocked in, and on."""
     outcome: Outcome | None = None
+
+    def __repr__(self) -> str:
+        return f"<State: {self}>"
 
     def __str__(self) -> str:
         if self.kind == "paused":

@@ -180,6 +180,7 @@ class Session:
 
 _current: Session | None = None
 _owner = 0
+_cleanups = 0
 _guard = threading.RLock()
 
 
@@ -235,13 +236,20 @@ def _is_inherited() -> bool:
     return names.SESSION_VARIABLE in os.environ or _owner not in (0, os.getpid())
 
 
+def cleanups() -> int:
+    """Return how often this kernel's processes and objects were taken away: by :func:`cleanup`, or because a
+    cell was interrupted."""
+    return _cleanups
+
+
 def cleanup() -> list[str]:
     """Stop every process and remove every object, segment and semaphore set of this session; return what was
     removed, in words."""
-    global _current
+    global _cleanups, _current
     with _guard:
         if _current is None or _owner != os.getpid():
             return []
+        _cleanups += 1
         session, _current = _current, None
         return [str(each) for each in session.close()]
 

@@ -100,6 +100,9 @@ def test_filter_search_and_run(notebook: Open) -> None:
         assert monotonic() < until
     book.ask("panel.find()")
     wait_for_count(page, "93 of 93")
+    page.set_viewport_size({"width": 900, "height": 800})
+    assert page.locator(".shmlab-statements td.words").first.evaluate("node => node.clientWidth") > 200
+    shoot(page, "narrow")
     assert not book.console
 
 

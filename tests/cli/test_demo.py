@@ -59,7 +59,7 @@ def test_without_it_or_when_asked_it_opens_in_jupyterlab(
     assert "jupyterlab" in started[1]
     said = capsys.readouterr().out
     assert "/lab/tree/notebooks/classroom.ipynb?token=" in said
-    assert ("note: without Voilà" in said) == (not options)
+    assert ("note: no Voilà here" in said) == (not options)
 
 
 def test_without_the_notebook_it_says_where_it_comes_from(

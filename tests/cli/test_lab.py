@@ -254,7 +254,9 @@ class TestLab:
             address = address_in(said)
             page, status = self.get(address.geturl(), server)
             assert status == 200
-            assert "jupyter-config-data" in page
+            config = re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)
+            assert config is not None
+            assert json.loads(config[1])["news"] == {"disabled": True}, "or it asks, over the panels"
             token = f"?{address.query}"
             home = f"http://{address.netloc}"
             path = address.path.removeprefix("/lab/tree/")

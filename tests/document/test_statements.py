@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from shmlab import document, observe, own_key, posix, sysv
+from shmlab import cleanup, document, observe, own_key, own_name, posix, sysv
 from shmlab.document import Case, Statement, fails, holds, introduction, probing
 from shmlab.processes import Outcome, Process, State
 from shmlab.programs import find_compiler
@@ -150,6 +150,18 @@ def test_this_kernel_agrees(statement: Statement) -> None:
         assert found.answer == statement.verdict
         assert found.seconds < 5
     assert document.run(statement).observed == found.observed, "what's stored would change for no reason"
+
+
+def test_a_probe_that_the_lab_took_the_ground_from_decides_nothing() -> None:
+    def probe() -> Iterator[Case]:
+        own_name("ground")
+        yield holds("so far", True)
+        cleanup()  # as an interrupted cell does
+        raise ValueError("operation forbidden on released memoryview object")
+
+    finding = document.run(Statement("X1", "It holds.", document.TRUE, "", "01", probe))
+    assert (finding.status, finding.answer, finding.cases) == (document.UNDECIDED, "", ())
+    assert finding.reason == "the lab was stopped while it ran: run it again"
 
 
 def test_all_of_them_in_any_order_in_time() -> None:

@@ -24,12 +24,13 @@ class Panel:
     def __init__(self, answers: bool = True, **options: Any) -> None:
         self.answers, self.changes, self.error = answers, True, None
         self.sent: list[int] = []
-        self.ticks = self.refreshed = 0
+        self.ticks = self.refreshed = self.after = 0
         self.ends: list[tuple[str, object]] = []
         self.loop = FrameLoop(self.tick, over=self.over, refresh=self.refresh, **options)
 
     def tick(self, number: int) -> bool:
         self.ticks += 1
+        self.after += not self.loop.running
         if self.error:
             raise self.error
         if self.changes:
@@ -310,6 +311,7 @@ def test_an_interrupted_cell_ends_it(
     until(lambda: not one.loop.running)
     assert one.loop.ended == "interrupted"
     until(lambda: one.ends == [("interrupted", None)])
+    assert one.after == 1, "what has become of it is shown"
     assert not any(one.loop._cell_ends in callbacks for callbacks in shell.events.callbacks.values())
 
 

@@ -1,10 +1,14 @@
 """What every panel that moves does with a click and with a frame that fails, and what stays of each."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ipywidgets.widgets.widget import _instances
 
 from shmlab import Process
 from shmlab.panels import (
@@ -19,7 +23,8 @@ from shmlab.panels import (
     Statements,
     Walkthrough,
 )
-from shmlab.panels.moving import Moving
+from shmlab.panels.moving import INTERRUPTED, Moving
+from shmlab.panels.panel import renew
 from shmlab.panels.still import Still
 from shmlab.processes import Walk
 
@@ -101,6 +106,55 @@ def test_a_frame_that_fails_is_said_and_stays_said(browse, until):
     assert page.said[-1] == "", "it moves again"
 
 
+def test_what_was_said_of_a_frame_goes_when_it_moves_again_by_itself(browse, until):
+    page = browse(Count(broken=0)).opens()
+    until(lambda: page.said == ["This can't be shown: ValueError: 0 is too much"])
+    page.says({"view": "two", "is": "seen"})
+    assert page.said[-1] == page.said[0], "a new view hears it, too"
+    page.view.broken = 100
+    page.view.loop.start()  # as displaying it again does
+    until(lambda: page.said[-1] == "")
+
+
+def test_after_an_interrupt_it_shows_what_is_left_and_says_so(browse, until):
+    page = browse(Count()).opens()
+    until(lambda: page.frames)
+    page.view.clicks = 5  # by the cell that is interrupted
+    page.view.loop._cell_ends(SimpleNamespace(error_in_exec=KeyboardInterrupt()))
+    until(lambda: page.said == [INTERRUPTED])
+    assert page.last["clicks"] == 5
+    assert not page.view.loop.running
+    page.says({"do": "click"})
+    until(lambda: page.last["clicks"] == 6)
+    assert page.said[-1] == ""
+
+
+def test_a_close_that_fails_leaves_the_picture_and_no_frames(browse, until):
+    class Fails(Still, Count):
+        sentence = "a count"
+
+        def _still(self) -> Any:
+            return {"text/plain": self.sentence}, {}
+
+        def _end(self) -> None:
+            raise TimeoutError("not yet")
+
+    page = browse(Fails()).opens()
+    until(lambda: page.frames)
+    with pytest.raises(TimeoutError):
+        page.view.close()
+    assert not page.view.loop.running
+    assert page.view._repr_mimebundle_() == ({"text/plain": "a count"}, {})
+    page.view._end = lambda: None
+
+
+def test_a_rate_there_can_not_be_leaves_no_widget():
+    before = set(_instances)
+    with pytest.raises(ValueError, match="frames a second"):
+        ByteGrid("/nothing", rate=0)
+    assert set(_instances) == before
+
+
 def test_a_click_begins_what_has_ended(browse, until):
     page = browse(Count()).opens()
     until(lambda: page.frames)
@@ -138,6 +192,46 @@ def test_a_panel_that_can_not_be_shown_says_so(make, looks, browse, until, monke
     page.view._forget()
     until(lambda: len(page.frames) > before)
     assert page.said[-1] == ""
+
+
+def test_start_of_what_has_ended_says_what_to_do(browse, until):
+    with contextlib.closing(Panel(Process(endless))) as panel:
+        page = browse(panel.controls).opens()
+        page.says({"do": "start"})
+        page.says({"do": "stop"})
+        page.says({"do": "start"})
+        assert page.said[-1] == "They have all ended. Reset makes them as new."
+        page.says({"do": "reset"})
+        page.says({"do": "start"})
+        assert page.said[-1] == ""
+
+
+def test_a_click_wakes_cards_that_stand_below_the_views(browse, until):
+    with contextlib.closing(Panel(Process(endless), views=[ByteGrid("/nothing")], views_first=True)) as panel:
+        buttons, cards = browse(panel.controls).opens(), browse(panel._cards[0]).opens()
+        until(lambda: cards.frames)
+        for each in (panel.controls, *panel._cards):
+            each.loop._cell_ends(SimpleNamespace(error_in_exec=KeyboardInterrupt()))
+        until(lambda: cards.said == [INTERRUPTED])
+        buttons.says({"do": "start"})
+        until(lambda: cards.last["states"][0]["kind"] == "running")
+
+
+@pytest.mark.parametrize("number", [errno.EIDRM, errno.EINVAL])
+def test_a_reset_of_what_was_removed_says_what_to_do(number):
+    def setup() -> None:
+        raise OSError(number, os.strerror(number), "id 0")
+
+    with pytest.raises(RuntimeError, match=r"'id 0' has been removed since\. Run the lesson's cells again"):
+        renew(setup)
+
+
+def test_a_reset_that_fails_otherwise_says_how():
+    def setup() -> None:
+        raise OSError(errno.EINVAL, "Invalid argument", "/mymem")
+
+    with pytest.raises(OSError, match="Invalid argument: '/mymem'"):
+        renew(setup)
 
 
 # --- what stays ----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from shmlab import document
 from shmlab.document import Case, Statement, fails, holds
 from shmlab.palette import WRONG
 from shmlab.panels import Statements
+from shmlab.panels.moving import INTERRUPTED
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -190,3 +192,16 @@ def test_it_leaves_a_table_and_a_sentence(table, monkeypatch, tmp_path) -> None:
     assert view._table().count("<tr>") == 8
     view.close()
     assert WIDGET not in view._repr_mimebundle_()
+
+
+def test_an_interrupted_cell_ends_a_run_and_the_page_says_so(table, until) -> None:
+    held = Held(3)
+    page = table(held.statements).opens()
+    page.view.run_all(wait=False)
+    assert held.begun.acquire(timeout=5)
+    until(lambda: page.frames and page.last["running"])
+    page.view.loop._cell_ends(SimpleNamespace(error_in_exec=KeyboardInterrupt()))
+    held.gate.release()
+    until(lambda: page.said == [INTERRUPTED])
+    assert not page.last["running"]
+    assert set(page.last["findings"]) == {"X1"}
