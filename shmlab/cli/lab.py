@@ -45,8 +45,8 @@ def run(options: Namespace) -> int:
         *(f"--ServerApp.ip={options.ip}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
         *(f"--ServerApp.root_dir={root}", "--ServerApp.base_url=/", "--ServerApp.answer_yes=True"),
         "--Application.log_level=WARN",
-        # It would ask, over the panels, whether it may fetch news: nothing leaves this machine.
-        "--LabApp.news_url=None",
+        # It would ask, over the panels, whether it may fetch news, and ask the world for a newer JupyterLab.
+        *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
     ]
     if os.geteuid() == 0:
         command.append("--allow-root")
