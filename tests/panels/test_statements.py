@@ -201,6 +201,7 @@ def test_an_interrupted_cell_ends_a_run_and_the_page_says_so(table, until) -> No
     assert held.begun.acquire(timeout=5)
     until(lambda: page.frames and page.last["running"])
     page.view.loop._cell_ends(SimpleNamespace(error_in_exec=KeyboardInterrupt()))
+    until(page.view._halt.is_set)  # or the next one would begin, and hold up the end
     held.gate.release()
     until(lambda: page.said == [INTERRUPTED])
     assert not page.last["running"]

@@ -1,5 +1,6 @@
 """Programs: found in modules and in cells, with what they need from around them; C compiled and cached."""
 
+import atexit
 import linecache
 import math
 import os
@@ -41,6 +42,7 @@ def shell():
     shell = InteractiveShell()
     yield shell
     shell.history_manager.end_session()
+    atexit.unregister(shell.atexit_operations)  # or the folder of its history is looked for when it's gone
 
 
 @pytest.fixture
