@@ -176,11 +176,8 @@ def run(statement: Statement) -> Finding:
         except Exception as error:
             reason, status = _said(error), DIFFERS
         if session.cleanups() != before:  # what came out, came out because of that
-            cases, reason, status = (
-                [],
-                "the lab was stopped while it ran: run it again",
-                UNDECIDED,
-            )
+            cases = []
+            reason, status = "the lab was stopped while it ran: run it again", UNDECIDED
         answer = "" if status == UNDECIDED else decide(tuple(cases))
         if not status:
             as_expected = answer == statement.verdict and all(case.came_true for case in cases)

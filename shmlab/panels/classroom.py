@@ -12,7 +12,7 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from shmlab.panels.moving import Moving, front_end
+from shmlab.panels.moving import begin, front_end
 from shmlab.panels.screens import SCREENS, Screen
 from shmlab.panels.still import Bundle, Still
 
@@ -94,11 +94,3 @@ class Classroom(Still, ipywidgets.VBox):
         rows = "".join(f"<li><b>{each.word}</b>: {each.question}</li>" for each in SCREENS)
         html = f"<p>The classroom board. Its screens:</p><ol>{rows}</ol>"
         return {"text/plain": self.sentence, "text/html": html}, {}
-
-
-def begin(widget: Any) -> None:
-    """Let what is shown move: a panel that is displayed by itself does so when it's displayed."""
-    if isinstance(widget, Moving):
-        widget.loop.start()
-    for child in getattr(widget, "children", ()):
-        begin(child)

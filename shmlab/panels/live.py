@@ -167,6 +167,3 @@ class LiveView(Still, Moving):
         if picture is None:
             return {"text/plain": sentence}, {}
         return {"text/plain": sentence, "image/png": picture}, {"image/png": {"alt": sentence}}
-
-    def _displayed(self) -> None:
-        self.loop.start()

@@ -29,6 +29,14 @@ def front_end(*names: str) -> str:
     return "\n".join((HERE / name).read_text(encoding="utf-8") for name in names)
 
 
+def begin(widget: Any) -> None:
+    """Let a widget move, and all that it's made of: it's being displayed."""
+    if isinstance(widget, Moving):
+        widget.loop.start()
+    for child in getattr(widget, "children", ()):
+        begin(child)
+
+
 class Moving(anywidget.AnyWidget):
     """A widget with a frame loop, of at most *rate* frames a second; *traits* are those of its class.
 

@@ -18,7 +18,7 @@ from shmlab import figures
 from shmlab.palette import PROCESS_COLOURS
 from shmlab.panels.cards import listing, shown, still_listing, unavailable
 from shmlab.panels.live import LiveView
-from shmlab.panels.moving import Moving, front_end
+from shmlab.panels.moving import Moving, begin, front_end
 from shmlab.panels.still import DRAWING, Bundle, Still
 from shmlab.processes import Process, start
 
@@ -181,7 +181,7 @@ class Panel(Still, ipywidgets.VBox):
             "reset": self.reset,
             "step": lambda: self.step(label),
         }
-        self._displayed()  # whoever clicks wants to see what comes of it
+        begin(self)  # whoever clicks wants to see what comes of it
         if what == "start" and all(each.state.kind == "ended" for each in self.processes):
             raise RuntimeError("They have all ended. Reset makes them as new.")
         actions[what]()
@@ -199,10 +199,6 @@ class Panel(Still, ipywidgets.VBox):
         seen = [part for view in self.views if (part := view.still()) is not None]
         parts = [*seen, *listings] if self._cards else [*listings, *seen]
         return {"text/plain": sentence, "image/png": figures.stack(parts)}, {"image/png": {"alt": sentence}}
-
-    def _displayed(self) -> None:
-        for part in (self.controls, *self._cards, *self.views):
-            part.loop.start()
 
 
 def renew(setup: Callable[[], object]) -> None:

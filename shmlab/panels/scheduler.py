@@ -214,9 +214,6 @@ class Scheduler(Still, Moving):
             picture = stage.still(self.stage)
         return {"text/plain": sentence, "image/png": picture}, {"image/png": {"alt": sentence}}
 
-    def _displayed(self) -> None:
-        self.loop.start()
-
 
 def _is_alive(stage: Interleaving) -> bool:
     return any(state.kind not in ("not started", "ended") for state in stage.states.values())

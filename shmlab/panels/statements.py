@@ -268,9 +268,6 @@ class Statements(Still, Moving):
     def _still(self) -> Bundle:
         return {"text/plain": self.sentence, "text/html": self._table()}, {}
 
-    def _displayed(self) -> None:
-        self.loop.start()
-
 
 def _section(statement: Statement) -> str:
     """What the table calls a statement's section; a reader's own statement has one of its own."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import ipywidgets
 
+from shmlab.panels.moving import begin
+
 DRAWING = threading.Lock()
 """Held while matplotlib draws: it's made for one thread, and frames are drawn on another than pictures."""
 
@@ -17,8 +19,7 @@ Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 
 class Still(ipywidgets.Widget):
-    """To be inherited from before the widget's own class. Subclasses say what :meth:`_still` is, and what
-    begins to move when it's displayed."""
+    """To be inherited from before the widget's own class. Subclasses say what :meth:`_still` is."""
 
     @property
     def sentence(self) -> str:
@@ -50,9 +51,6 @@ class Still(ipywidgets.Widget):
         """Return the picture and the sentence; ``"text/plain"`` alone when there is nothing to be seen."""
         raise NotImplementedError
 
-    def _displayed(self) -> None:
-        """Begin to move: it's being displayed."""
-
     # --- what IPython asks -------------------------------------------------------------------------------
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Bundle:
@@ -60,6 +58,6 @@ class Still(ipywidgets.Widget):
         if self.comm is None:
             return bundle, metadata
         widget: Any = super()._repr_mimebundle_(**kwargs)
-        self._displayed()
+        begin(self)
         data, more = widget if isinstance(widget, tuple) else (widget, {})
         return data | bundle, more | metadata

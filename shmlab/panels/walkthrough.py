@@ -120,9 +120,6 @@ class Walkthrough(Still, Moving):
             "image/png": {"alt": sentence}
         }
 
-    def _displayed(self) -> None:
-        self.loop.start()
-
 
 # --- What a moment looks like ------------------------------------------------------------------------------
 

@@ -122,6 +122,7 @@ if child == 0:
     os.write(tell, b"!")
     time.sleep(60)
     os._exit(0)
+os.close(tell)
 os.read(ready, 1)  # not before: what stops it now finds it out of the group
 print("child", child)
 """
