@@ -19,6 +19,10 @@ from shmlab.cli.lessons import choose, root_of
 PORTS = 50
 """How many ports are tried, as JupyterLab does."""
 
+CONFIG = Path(__file__).parent / "jupyter"
+"""JupyterLab's settings where the user has chosen none: it would ask, over the panels, whether it may fetch
+news, and ask the world for a newer JupyterLab."""
+
 WILDCARDS = ("", "*", "0.0.0.0", "::")
 
 
@@ -45,8 +49,6 @@ def run(options: Namespace) -> int:
         *(f"--ServerApp.ip={options.ip}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
         *(f"--ServerApp.root_dir={root}", "--ServerApp.base_url=/", "--ServerApp.answer_yes=True"),
         "--Application.log_level=WARN",
-        # It would ask, over the panels, whether it may fetch news, and ask the world for a newer JupyterLab.
-        *("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"),
     ]
     if os.geteuid() == 0:
         command.append("--allow-root")
@@ -56,7 +58,9 @@ def run(options: Namespace) -> int:
     say("It answers in a few seconds. Ctrl-C here stops it, with every process of the lab.")
     sys.stdout.flush()
     # In the environment and not on the command line, which every user of this machine may read.
-    os.execve(sys.executable, command, {**os.environ, "JUPYTER_TOKEN": token})
+    paths = [str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    settled = {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+    os.execve(sys.executable, command, {**os.environ, **settled})
 
 
 def free_port(ip: str, first: int) -> int:

@@ -254,15 +254,18 @@ class TestLab:
             address = address_in(said)
             page, status = self.get(address.geturl(), server)
             assert status == 200
-            config = re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)
-            assert config is not None
-            assert json.loads(config[1])["news"] == {"disabled": True}, "or it asks, over the panels"
+            assert "jupyter-config-data" in page
             token = f"?{address.query}"
             home = f"http://{address.netloc}"
             path = address.path.removeprefix("/lab/tree/")
             content, status = self.get(f"{home}/api/contents/{path}{token}", server)
             assert (status, json.loads(content)["name"]) == (200, "01-öne memory.ipynb")
             assert self.get(f"{home}/api/contents/{path}?token=wrong", server)[1] == 403
+            plugin = "@jupyterlab/apputils-extension:notification"
+            settings, _ = self.get(f"{home}/lab/api/settings/{plugin}{token}", server)
+            defaults = json.loads(settings)["schema"]["properties"]
+            assert defaults["fetchNews"]["default"] == "false", "or it asks, over the panels"
+            assert defaults["checkForUpdates"]["default"] is False
             server.send_signal(signal.SIGINT)
             assert server.wait(10) == 0
             assert "Traceback" not in server.stdout.read()
